@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The event loop of one thread, on libevent (event_base without locks).
+ *
+ * Turn: one round of event callbacks, then the deferred calls, then the deferred frees.
+ * Timer: a deadline (monotonic ms) with a callback.  Setting a timer to a later time than it is
+ * armed for costs two stores; it is re-armed lazily when it fires early.  Accuracy: ms.
+ * Mailbox: how another thread hands work to this one.
+ *
+ * Everything but loop_post() and loop_stop() must be called from the loop's own thread. */
+#pragma once
+
+#include "core/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct event_base;
+struct evdns_base;
+struct block_pool;
+struct loop;
+struct loop_timer;
+struct loop_call;
+
+typedef void loop_timer_fn(struct loop_timer *timer);
+typedef void loop_call_fn(struct loop_call *call);
+
+struct loop_timer { /* embedded in its owner; zeroed is valid and unset */
+    loop_timer_fn *fn;
+    uint64_t deadline_ms; /* when fn shall run; 0: not set */
+    uint64_t armed_ms;    /* position in the heap; 0: not in it */
+    size_t heap_index;
+};
+
+struct loop_call { /* embedded in its owner; a call to be made at the end of this turn */
+    loop_call_fn *fn;
+    struct loop_call *next;
+    bool queued;
+    bool cancelled;
+};
+
+struct loop *loop_new(void); /* NULL: no memory */
+void loop_free(struct loop *loop);
+/* Run until loop_stop(); returns after the turn in which it was seen. */
+void loop_run(struct loop *loop);
+/* Run one turn; with `wait` block until something happens.  For tests. */
+void loop_turn(struct loop *loop, bool wait);
+void loop_stop(struct loop *loop); /* any thread */
+
+/* For core/stream.c, core/resolve.c, core/fetch.c: the libevent handles. */
+struct event_base *loop_base(struct loop *loop);
+/* The pool of 16 KiB blocks (core/buf.h) of this thread. */
+struct block_pool *loop_pool(struct loop *loop);
+
+/* (Re)set; `deadline_ms` in the past runs in the next turn.  ERR_NO_MEMORY only when the heap must
+ * grow; loop_timer_reserve() makes room beforehand. */
+int loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ms) MUST_CHECK;
+/* Does not run any more, stays cheap to set again. */
+static inline void loop_timer_clear(struct loop_timer *timer)
+{
+    timer->deadline_ms = 0;
+}
+/* Take it out of the loop: before its memory is freed. */
+void loop_timer_remove(struct loop *loop, struct loop_timer *timer);
+
+/* Call fn once, after the event callbacks of this turn; nothing if it is queued already. */
+void loop_defer(struct loop *loop, struct loop_call *call);
+/* A queued call does not run (its memory must live until the end of the turn: loop_free_later()). */
+void loop_call_cancel(struct loop_call *call);
+
+/* Free `ptr` with `free_fn` at the end of this turn, after the deferred calls.  `link` is memory
+ * inside the object. */
+struct loop_grave {
+    struct loop_grave *next;
+    void *ptr;
+    void (*free_fn)(void *ptr);
+};
+void loop_free_later(struct loop *loop, struct loop_grave *link, void *ptr,
+                     void (*free_fn)(void *ptr));
+
+/* Any thread: run fn(arg) on the loop's thread in a later turn, in order.  False when the loop is
+ * gone or memory is short: fn will not run. */
+bool loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
+
+/* Call fn on a signal (control thread only). */
+int loop_on_signal(struct loop *loop, int signo, void (*fn)(int signo, void *arg),
+                   void *arg) MUST_CHECK;
+
+/* How late the last timer ran, in microseconds, and the longest turn since the last call. */
+uint64_t loop_take_lag_us(struct loop *loop);
