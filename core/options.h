@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Configuration objects by table.  A table row is the parser, the default, the check and the
+ * documentation of one key; from the same tables come `check --print`, the schema and the manual.
+ * Unknown keys (with did-you-mean), wrong types, missing units, values out of range are reported
+ * with their place; reading goes on so that all errors of a file come at once. */
+#pragma once
+
+#include "core/arena.h"
+#include "core/diag.h"
+#include "core/json.h"
+
+enum option_type {
+    OPT_BOOL,     /* bool */
+    OPT_INT,      /* int64_t, min..max */
+    OPT_DURATION, /* uint64_t milliseconds, from "250ms" "5s" "1m" "12h" "1d"; min..max in ms */
+    OPT_SIZE,     /* uint64_t bytes, from "16B" "32KiB" "10MiB" "1GiB"; min..max */
+    OPT_STRING,   /* struct slice (arena) */
+    OPT_PATH,     /* const char * (arena): ${VAR} expanded, relative to the file that names it */
+    OPT_ENUM,     /* int: index in choices[] */
+    OPT_STRINGS,  /* struct option_strings; min..max entries */
+    OPT_OBJECT,   /* `sub` read into the struct at offset */
+    OPT_MAP,      /* struct option_list: one element of `sub_size` per member, read by `sub` */
+    OPT_LIST,     /* struct option_list: one element per array entry, objects only */
+    OPT_CUSTOM,   /* `parse` reads it (and reports); field at offset */
+};
+
+struct option_strings {
+    struct slice *items;
+    size_t count;
+};
+
+struct option_list {
+    void *items; /* count elements of sub_size bytes */
+    size_t count;
+};
+
+struct option_context {
+    struct diag *diag;
+    struct arena *arena;         /* results live here */
+    const char *const *file_dir; /* by json->file: folder that relative paths start from */
+};
+
+struct option {
+    const char *name;
+    enum option_type type;
+    size_t offset;
+    const char *def; /* as the user would write it (JSON text, e.g. "\"5s\"", "100", "[]"); NULL: no
+                        default, the field stays zero */
+    bool required;
+    int64_t min, max; /* both 0: no bounds */
+    const char *const *choices; /* OPT_ENUM: NULL-terminated */
+    const struct option *sub;   /* OPT_OBJECT, OPT_MAP, OPT_LIST */
+    size_t sub_size;
+    /* OPT_CUSTOM, also called after OPT_OBJECT/MAP elements were read (for cross checks): */
+    void (*parse)(const struct option_context *ctx, const struct json *value, const char *path,
+                  void *field);
+    const char *help; /* one sentence for the reference */
+};
+/* A table ends with .name = NULL. Structs of OPT_MAP elements may start with
+ * `struct option_element` to learn their name and place. */
+struct option_element {
+    struct slice name;        /* OPT_MAP: the member's name */
+    const struct json *where; /* the element's value: borrowed, lives as long as the JSON tree */
+};
+
+/* Read `object` by `table` into `out` (zeroed by the caller).  `path` names the object
+ * ("upstreams.orders", "" at the top).  `extra` (may be NULL): names of keys that others read. */
+void options_read(const struct option_context *ctx, const struct option *table,
+                  const struct json *object, const char *path, const char *const *extra, void *out);
+/* sub elements of OPT_MAP/OPT_LIST get their struct option_element filled when `has_element`. */
+
+/* The effective configuration: `object` with all defaults filled in, by table, as JSON text.
+ * Secrets ({"env": X}) print as <env X>. */
+void options_print(const struct option *table, const struct json *object, FILE *out,
+                   unsigned indent);
+
+/* The scalars by themselves. ERR_BAD_INPUT; ret_remedy (may be NULL) gets what to write. */
+int options_duration(struct slice text, uint64_t *ret_ms) MUST_CHECK;
+int options_size(struct slice text, uint64_t *ret_bytes) MUST_CHECK;
