@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The built-in plugins, in the order in which they run on a request: request_id, identity_strip
+ * (part of identity), jwt, authorize, identity. */
+#pragma once
+
+#include "plugins/plugin.h"
+
+extern const struct gw_plugin *const builtin_plugins[]; /* ends with NULL */

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The contract between the gateway and a plugin.  gw_ names are all of the gateway that a plugin
+ * may call; what it may use of core/ is core's.
+ *
+ * Lifetimes.  top: one per plugin and configuration snapshot.  config: one per route whose chain
+ * holds the plugin.  Both are built on the main thread, then read-only and shared by all threads.
+ * worker: one per snapshot, plugin and thread.  state: one per request.
+ *
+ * Promises of the host:
+ * 1. A callback never runs inside the call that started it: GW_WAIT is returned before it.
+ * 2. Either the callback runs exactly once, or the request has ended and it never runs.  on_end()
+ *    runs in both cases.  A plugin has no cancel code.
+ * 3. GW_WAIT with nothing pending is a bug of the plugin: logged, answered 500, counted.
+ * 4. When a plugin moves on (NEXT, REPLY, FAIL), what it still had pending is cancelled.
+ * 5. While the chain waits, the request body is not read.
+ * 6. GW_FAIL is answered 503: what cannot be decided does not pass.
+ * A plugin never resumes a request: every entry into it, hook or callback, returns a verdict. */
+#pragma once
+
+#include "core/http.h"
+#include "core/options.h"
+#include "core/slice.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define GW_PLUGIN_ABI 1u
+#define GW_API        __attribute__((visibility("default")))
+
+struct gw_request; /* one request and its response */
+struct gw_worker;  /* one event-loop thread */
+
+enum gw_verdict {
+    GW_NEXT,  /* go on with the next plugin */
+    GW_REPLY, /* stop here: gw_reply() has set the response */
+    GW_WAIT,  /* an operation is pending; its callback gives the verdict */
+    GW_FAIL,  /* cannot decide (a dependency is down) */
+};
+
+/* One plugin instance on one request.  Valid until on_end() returns. */
+struct gw_call {
+    struct gw_request *req;
+    const void *config; /* of this route; NULL when config_size is 0 */
+    const void *top;    /* of this snapshot; NULL when top_size is 0 */
+    void *worker;       /* this thread's state; may be NULL */
+    void *state;        /* state_size zeroed bytes, aligned to 16, freed with the request */
+};
+typedef enum gw_verdict gw_hook_fn(struct gw_call *call);
+
+#define GW_NOT_ON_ROUTE 1 /* of config_init: this route does not need the plugin */
+
+struct gw_plugin {
+    uint32_t abi;  /* GW_PLUGIN_ABI */
+    uint32_t size; /* sizeof(struct gw_plugin): later fields may be absent */
+    const char *name;
+
+    /* Keys at the top of the configuration, read into `top` (top_size zeroed bytes) first. */
+    const struct option *top_options;
+    size_t top_size;
+    /* Keys of a route, read into `config` before config_init(). */
+    const struct option *route_options;
+    size_t config_size;
+
+    /* All may be NULL.  Errors are reported through ctx->diag; then a negative ERR_* is returned.
+     * `top` may be changed by config_init() (to collect over routes) until top_ready(). */
+    int (*top_init)(void *top, const struct option_context *ctx);
+    int (*config_init)(void *config, void *top, const struct option_context *ctx,
+                       const struct json *route, const char *path);
+    int (*top_ready)(void *top, const struct option_context *ctx);
+    void (*config_done)(void *config);
+    void (*top_done)(void *top);
+
+    int (*worker_init)(struct gw_worker *worker, const void *top, void **ret_worker);
+    void (*worker_done)(void *worker);
+
+    size_t state_size;
+    gw_hook_fn *on_request;  /* head received, no upstream chosen, body unread */
+    gw_hook_fn *on_response; /* upstream's head received, not yet sent; must not WAIT or REPLY */
+    void (*on_end)(struct gw_call *call); /* once, after the access log line, if a hook ran */
+};
+
+/* The request.  Slices live as long as the request; setters copy. */
+GW_API enum http_method gw_method(const struct gw_request *req);
+GW_API struct slice gw_method_name(const struct gw_request *req);
+GW_API struct slice gw_host(const struct gw_request *req);
+GW_API struct slice gw_path(const struct gw_request *req);  /* normalised */
+GW_API struct slice gw_query(const struct gw_request *req); /* absent: none */
+GW_API struct slice gw_client_ip(const struct gw_request *req);
+GW_API struct slice gw_request_id(struct gw_request *req);
+GW_API struct slice gw_route_name(const struct gw_request *req);
+/* The head that will be forwarded.  Fields of the client that are named here are gone or changed
+ * before hop-by-hop removal; fields set by a plugin are never removed by it. */
+GW_API struct headers *gw_headers(struct gw_request *req);
+GW_API int gw_header_set(struct gw_request *req, struct slice name, struct slice value) MUST_CHECK;
+/* The upstream's response, in on_response(). */
+GW_API unsigned gw_response_status(const struct gw_request *req);
+GW_API struct headers *gw_response_headers(struct gw_request *req);
+GW_API int gw_response_header_set(struct gw_request *req, struct slice name,
+                                  struct slice value) MUST_CHECK;
+
+GW_API struct arena *gw_arena(struct gw_request *req); /* freed with the request */
+GW_API uint64_t gw_now_ms(void);
+GW_API int64_t gw_unix_time(void);
+
+/* What the access log and later plugins know about the caller.  Borrowed: the plugin keeps the bytes
+ * alive until its on_end(). */
+enum gw_attr {
+    GW_ATTR_PROVIDER,
+    GW_ATTR_KID,
+    GW_ATTR_SUBJECT,
+    GW_ATTR_CLIENT_ID,
+    GW_ATTR_JTI,
+    GW_ATTRS,
+};
+GW_API void gw_attr_set(struct gw_request *req, enum gw_attr attr, struct slice value);
+GW_API struct slice gw_attr_get(const struct gw_request *req, enum gw_attr attr);
+/* An auth decision was made (metric jwtgate_auth_decisions_total); the provider is the attribute,
+ * `reason` static text ("ok", "token_expired"). The last one counts. */
+GW_API void gw_auth_decision(struct gw_request *req, const char *reason);
+/* Typed values that cooperating plugins hand on: `key` is the address of a static object. At most 8. */
+GW_API int gw_slot_set(struct gw_request *req, const void *key, void *value) MUST_CHECK;
+GW_API void *gw_slot_get(const struct gw_request *req, const void *key);
+
+struct gw_reply {
+    unsigned status;
+    const char *reason; /* word for the access log: "token_expired"; static; NULL: none */
+    const char *detail; /* for the client: "The access token expired"; static; NULL: none */
+    struct slice www_authenticate; /* value; absent: none */
+    unsigned retry_after_s;        /* 0: none */
+    struct slice content_type;     /* with body: absent means problem+json is made from status */
+    struct slice body;             /* copied */
+};
+GW_API enum gw_verdict gw_reply(struct gw_call *call, const struct gw_reply *reply); /* GW_REPLY */
+
+/* Operations: GW_WAIT, or GW_FAIL if it could not be started. */
+GW_API enum gw_verdict gw_sleep(struct gw_call *call, unsigned ms, gw_hook_fn *fn);
+
+/* Requests of one worker that wait for the same thing. */
+struct gw_op;
+struct gw_waitlist {
+    struct gw_op *first, **last;
+};
+GW_API void gw_waitlist_init(struct gw_waitlist *list);
+GW_API enum gw_verdict gw_waitlist_join(struct gw_call *call, struct gw_waitlist *list,
+                                        gw_hook_fn *fn);
+GW_API void gw_waitlist_wake(struct gw_waitlist *list); /* callbacks run later, from the loop */
+
+/* A counter or gauge of this worker: a plain number that the plugin changes; the same number for the same
+ * family and labels.  `labels` as in the exposition, without braces: result=\"hit\".  NULL: no memory.  `family` must
+ * be in gateway/metrics.h's table. */
+GW_API uint64_t *gw_counter(struct gw_worker *worker, const char *family, const char *labels);
+/* A histogram of microseconds of this worker. */
+struct gw_histogram;
+GW_API struct gw_histogram *gw_histogram(struct gw_worker *worker, const char *family,
+                                         const char *labels);
+GW_API void gw_histogram_add_us(struct gw_histogram *histogram, uint64_t us);
+
+/* The only function here that another thread may call. */
+GW_API void gw_worker_post(struct gw_worker *worker, void (*fn)(void *arg), void *arg);
