@@ -21,7 +21,7 @@
     X(CONTROL_BYTE, 400, "control_byte")                                                           \
     X(REQUEST_LINE, 400, "request_line")                                                           \
     X(METHOD, 400, "method")                                                                       \
-    X(METHOD_UNSUPPORTED, 501, "method_unsupported") /* CONNECT, TRACE */                           \
+    X(METHOD_UNSUPPORTED, 501, "method_unsupported") /* CONNECT, TRACE */                          \
     X(TARGET, 400, "target")                                                                       \
     X(VERSION, 505, "version")                                                                     \
     X(VERSION_SYNTAX, 400, "version_syntax")                                                       \
@@ -38,7 +38,7 @@
     X(CONTENT_LENGTH, 400, "content_length")                                                       \
     X(TWO_FRAMINGS, 400, "two_framings")                                                           \
     X(TRANSFER_ENCODING, 400, "transfer_encoding")                                                 \
-    X(TRANSFER_CODING, 501, "transfer_coding") /* a coding other than chunked */                    \
+    X(TRANSFER_CODING, 501, "transfer_coding") /* a coding other than chunked */                   \
     X(EXPECTATION, 417, "expectation")                                                             \
     X(BODY_TOO_LARGE, 413, "body_too_large")                                                       \
     X(CHUNK_SIZE, 400, "chunk_size")                                                               \
@@ -53,7 +53,7 @@ enum h1_error {
 #define X(name, status, word) H1_##name,
     H1_ERROR_TABLE(X)
 #undef X
-    H1_ERRORS,
+        H1_ERRORS,
 };
 unsigned h1_error_status(enum h1_error error);
 const char *h1_error_word(enum h1_error error);
@@ -67,7 +67,7 @@ struct h1_limits {
 };
 extern const struct h1_limits h1_limits_default;
 
-struct h1_scan { /* zeroed: at the start of a head */
+struct h1_scan {         /* zeroed: at the start of a head */
     uint32_t pos;        /* bytes looked at */
     uint32_t line_start; /* of the current line */
     uint32_t lines;
@@ -97,11 +97,11 @@ struct h1_body {
     enum http_body kind;
     uint8_t state;
     uint8_t size_digits;
-    uint64_t left;      /* of the length, or of the current chunk */
-    uint64_t data;      /* payload bytes so far */
-    uint32_t overhead;  /* bytes of chunk extensions */
-    uint32_t trailer;   /* bytes of trailers */
-    uint32_t line;      /* bytes of the current trailer line */
+    uint64_t left;     /* of the length, or of the current chunk */
+    uint64_t data;     /* payload bytes so far */
+    uint32_t overhead; /* bytes of chunk extensions */
+    uint32_t trailer;  /* bytes of trailers */
+    uint32_t line;     /* bytes of the current trailer line */
 };
 
 void h1_body_init(struct h1_body *body, enum http_body kind, uint64_t content_length);

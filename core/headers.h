@@ -49,14 +49,14 @@ enum header_id {
 #define X(id, name) HEADER_##id,
     HEADER_TABLE(X)
 #undef X
-    HEADER_IDS,
+        HEADER_IDS,
 };
 
 struct header {
     struct slice name; /* lower case */
     struct slice value;
-    uint8_t id;    /* enum header_id */
-    bool removed;  /* skipped by everything that reads the list */
+    uint8_t id;   /* enum header_id */
+    bool removed; /* skipped by everything that reads the list */
 };
 
 struct headers {

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define HTTP_METHOD_TABLE(X) /* name, idempotent (RFC 9110 section 9.2.2), safe */                  \
+#define HTTP_METHOD_TABLE(X) /* name, idempotent (RFC 9110 section 9.2.2), safe */                 \
     X(GET, true, true)                                                                             \
     X(HEAD, true, true)                                                                            \
     X(POST, false, false)                                                                          \
@@ -24,18 +24,18 @@ enum http_method {
 #define X(name, idempotent, safe) HTTP_##name,
     HTTP_METHOD_TABLE(X)
 #undef X
-    HTTP_METHODS,
+        HTTP_METHODS,
 };
 
-enum http_method http_method_of(struct slice name); /* exact case */
+enum http_method http_method_of(struct slice name);     /* exact case */
 struct slice http_method_name(enum http_method method); /* "_OTHER" for HTTP_OTHER */
 bool http_method_is_idempotent(enum http_method method);
 
 enum http_body { /* how a body is delimited */
-    HTTP_BODY_NONE,
-    HTTP_BODY_LENGTH,  /* content_length bytes */
-    HTTP_BODY_CHUNKED, /* its own framing; length unknown */
-    HTTP_BODY_CLOSE,   /* response only: until the connection ends */
+                 HTTP_BODY_NONE,
+                 HTTP_BODY_LENGTH,  /* content_length bytes */
+                 HTTP_BODY_CHUNKED, /* its own framing; length unknown */
+                 HTTP_BODY_CLOSE,   /* response only: until the connection ends */
 };
 
 struct http_request {

@@ -20,8 +20,8 @@ struct json {
     uint32_t end_line, end_column; /* just behind the value's last byte */
     uint16_t file;                 /* set by the caller through json_limits.file */
     bool boolean;
-    struct slice key;  /* unescaped name, when this is a member's value; else absent */
-    struct slice text; /* JSON_STRING: unescaped; JSON_NUMBER: as written */
+    struct slice key;   /* unescaped name, when this is a member's value; else absent */
+    struct slice text;  /* JSON_STRING: unescaped; JSON_NUMBER: as written */
     struct json *child; /* first element or member */
     struct json *next;  /* sibling, in the order of the text */
     uint32_t count;     /* of children */
@@ -64,7 +64,7 @@ const char *json_type_name(enum json_type type); /* "an object", "a string", ...
 struct json_writer {
     char *buf;
     size_t len, size;
-    bool failed;    /* out of memory or over max */
+    bool failed; /* out of memory or over max */
     size_t max;
     bool need_comma;
 };

@@ -47,7 +47,7 @@ struct option {
     const char *def; /* as the user would write it (JSON text, e.g. "\"5s\"", "100", "[]"); NULL: no
                         default, the field stays zero */
     bool required;
-    int64_t min, max; /* both 0: no bounds */
+    int64_t min, max;           /* both 0: no bounds */
     const char *const *choices; /* OPT_ENUM: NULL-terminated */
     const struct option *sub;   /* OPT_OBJECT, OPT_MAP, OPT_LIST */
     size_t sub_size;

@@ -17,14 +17,14 @@ struct config;
 struct router;
 
 struct config_limits {
-    uint64_t header_bytes, uri_bytes, body_bytes; /* 32 KiB, 8 KiB, 10 MiB */
+    uint64_t header_bytes, uri_bytes, body_bytes;     /* 32 KiB, 8 KiB, 10 MiB */
     int64_t headers, connections, connections_per_ip; /* 100, 10000, 0 (off) */
-    int64_t requests_per_connection; /* 1000 */
-    uint64_t request_memory; /* arena of one request: 256 KiB */
-    struct h1_limits h1;     /* made from the above */
+    int64_t requests_per_connection;                  /* 1000 */
+    uint64_t request_memory;                          /* arena of one request: 256 KiB */
+    struct h1_limits h1;                              /* made from the above */
 };
 
-struct config_timeouts { /* ms */
+struct config_timeouts {     /* ms */
     uint64_t request_header; /* 10s */
     uint64_t request_body;   /* 30s without progress */
     uint64_t keep_alive;     /* 60s */
@@ -62,9 +62,9 @@ struct config_listener {
 struct config_target {
     struct slice host; /* NUL-terminated */
     uint16_t port;
-    int64_t weight;                   /* 1..100 */
-    struct slice label;               /* "127.0.0.1:9001": log and metric */
-    bool is_literal;                  /* address is set: nothing to resolve */
+    int64_t weight;     /* 1..100 */
+    struct slice label; /* "127.0.0.1:9001": log and metric */
+    bool is_literal;    /* address is set: nothing to resolve */
     struct sockaddr_storage address;
     socklen_t address_len;
 };

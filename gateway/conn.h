@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One downstream connection: its stream, its deadlines, the requests on it.  Owned by the worker's
+ * list; closed at once, freed at the end of the turn.  What is HTTP/1 about it is codec_h1.c's.
+ *
+ * States: OPEN -> DRAIN (no new requests; the current one ends) -> LINGER (our last answer is out,
+ * the peer's remaining bytes are dropped for a while, so that it can read the answer) -> CLOSED. */
+#pragma once
+
+#include "core/h1_parser.h"
+#include "core/sm.h"
+#include "core/stream.h"
+#include "gateway/config.h"
+
+#include <stdint.h>
+
+struct codec_ops;
+struct request;
+struct worker;
+
+enum conn_state { CONN_OPEN, CONN_DRAIN, CONN_LINGER, CONN_CLOSED };
+
+/* Why a connection ended: label of jwtgate_connections_closed_total. */
+#define CONN_END_TABLE(X)                                                                          \
+    X(CLIENT, "client")                                                                            \
+    X(IDLE, "idle")                                                                                \
+    X(LIMIT, "limit")                                                                              \
+    X(ERROR, "error")                                                                              \
+    X(DRAIN, "drain")                                                                              \
+    X(DONE, "done")
+enum conn_end {
+#define X(name, word) CONN_END_##name,
+    CONN_END_TABLE(X)
+#undef X
+        CONN_ENDS,
+};
+
+struct conn {
+    struct stream stream;
+    struct sm sm;
+    struct worker *worker;
+    const struct codec_ops *codec;
+    struct conn *next, *prev; /* the worker's list */
+    struct request *request;  /* the current one (HTTP/1 has one at a time) */
+    struct loop_timer timer;  /* one deadline: head, keep-alive, write stall or linger */
+    struct loop_grave grave;
+
+    /* HTTP/1 (codec_h1.c) */
+    struct h1_scan scan;
+    uint32_t requests; /* started on this connection */
+    uint8_t listener_index;
+    bool keep_alive; /* after the current answer */
+    bool running;    /* the codec is in its loop */
+    bool discarding; /* dropping an unread request body */
+    bool chunked;    /* the response body is sent chunked */
+    bool head_seen;  /* bytes of the next head have arrived */
+
+    uint8_t peer[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint16_t peer_port;
+};
+
+/* Take over an accepted socket; closes it on failure. */
+void conn_new(struct worker *worker, unsigned listener_index, int fd, const struct sockaddr *addr);
+/* End now; frees at the end of the turn. A request that is still on it ends as client_gone. */
+void conn_close(struct conn *conn, enum conn_end why);
+/* Answer is out: close so that the client can still read it. */
+void conn_linger(struct conn *conn);
+/* The worker drains: close when idle, else after the current request. */
+void conn_drain(struct conn *conn);
+static inline bool conn_is_open(const struct conn *conn)
+{
+    return conn->sm.state != CONN_CLOSED;
+}
+/* "192.0.2.1" into `ret` of 46 bytes; the length. */
+size_t conn_peer_text(const struct conn *conn, char *ret);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process: control thread, workers, current snapshot, signals, drain. */
+#pragma once
+
+#include "core/err.h"
+#include "gateway/config.h"
+
+#include <stdint.h>
+
+struct gateway;
+struct sink;
+struct worker;
+
+struct gateway {
+    struct config *config;
+    struct worker *control;  /* also workers[0] */
+    struct worker **workers; /* control, then the public ones */
+    unsigned worker_count;
+    struct sink *access_log; /* NULL: off */
+    uint64_t start_unix_us;
+    bool ready; /* listeners are open */
+    bool draining;
+};
+
+/* Called once all listeners are open, on the control thread (`ports`: by listener index). */
+typedef void gateway_ready_fn(struct gateway *gateway, const uint16_t *ports, void *arg);
+
+/* Serve `config` (a reference is taken) until a signal ends it; the exit code: 0 after a clean stop, 1
+ * when it could not start. */
+int gateway_serve(struct config *config, gateway_ready_fn *on_ready, void *arg);
+/* `jwtgate run`: load the file, print errors, serve. 1: bad configuration, 3: no such file. */
+int gateway_run(const char *config_file);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counters of one worker, plain numbers that only its thread touches.  A scrape asks every worker
+ * for a copy through its mailbox and sums them (metrics_collect), so the request path has no atomics and
+ * no locks.  Families, their types and help texts are one table in metrics.c. */
+#pragma once
+
+#include "core/err.h"
+#include "core/slice.h"
+
+#include <stdint.h>
+
+struct config;
+struct metrics;
+struct request;
+struct gw_histogram;
+struct gateway;
+
+struct metrics *metrics_new(const struct config *config);
+void metrics_free(struct metrics *metrics);
+
+/* The number of family + labels (labels as in the exposition, without braces; "" for none); made at the
+ * first call.  NULL: no memory or an unknown family. */
+uint64_t *metrics_number(struct metrics *metrics, const char *family, const char *labels);
+struct gw_histogram *metrics_histogram(struct metrics *metrics, const char *family,
+                                       const char *labels);
+void metrics_histogram_add_us(struct gw_histogram *histogram, uint64_t us);
+
+/* Count an ended request: requests_total, durations, bytes, auth decision.  No allocation after the first of
+ * its kind: looked up by numbers (listener, route, method, status), not by text. */
+void metrics_count_request(struct metrics *metrics, const struct request *req);
+/* An attempt ended. `result`: NULL with a status, else connect_failed, timeout, reset, protocol. */
+void metrics_count_attempt(struct metrics *metrics, const struct request *req, const char *result);
+
+/* Exposition text 0.0.4 of all workers: calls fn on the control thread with malloc'ed text (fn frees it),
+ * or NULL when a worker did not answer within 2 s. */
+void metrics_collect(struct gateway *gateway, void (*fn)(void *arg, char *text, size_t len),
+                     void *arg);

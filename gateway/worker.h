@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One thread of the gateway: its loop, listeners, connections, upstream pools and counters.  The
+ * control thread is a worker too: it serves the admin (and echo) listener and no public one.
+ * Everything here belongs to its thread; worker_post() is the way in from others. */
+#pragma once
+
+#include "core/loop.h"
+#include "core/resolve.h"
+#include "core/sink.h"
+#include "gateway/config.h"
+
+#include <stdint.h>
+
+struct conn;
+struct gateway;
+struct listener;
+struct metrics;
+struct request;
+struct upstream;
+
+enum worker_state {
+    WORKER_RUNNING,
+    WORKER_DRAINING, /* listeners closed; ends when no connection is left */
+    WORKER_STOPPED,
+};
+
+struct worker {
+    enum worker_state state;
+    unsigned index; /* 0: control, 1..n: workers */
+    struct loop *loop;
+    struct gateway *gateway;
+    struct config_view *view; /* the current one */
+    struct resolver *resolver;
+    struct metrics *metrics;
+    struct sink_writer *access_log; /* NULL: off */
+    struct upstream *upstreams;     /* by index in the snapshot */
+    struct listener *listeners;
+    unsigned listener_count;
+
+    struct conn *conns; /* doubly linked, newest first */
+    unsigned conn_count;
+    unsigned requests_in_flight;
+    void *request_pool; /* free request blocks (request.c) */
+    unsigned request_pool_count;
+    uint64_t random[2]; /* state of worker_random(): ids, not secrets */
+};
+
+/* Build everything but do not run; NULL: reported to the log. */
+struct worker *worker_new(struct gateway *gateway, struct config *config, unsigned index);
+void worker_free(struct worker *worker); /* after its loop has ended */
+/* The thread's body: runs the loop until the drain is over or worker_stop(). */
+void worker_run(struct worker *worker);
+/* On its thread (by loop_post): close listeners, close idle connections, let requests finish. */
+void worker_drain(struct worker *worker);
+void worker_stop(struct worker *worker);
+/* Called by conn.c when a connection has gone: ends the loop when draining and none is left. */
+void worker_conn_gone(struct worker *worker);
+uint64_t worker_random(struct worker *worker);
