@@ -70,7 +70,8 @@ extern const struct h1_limits h1_limits_default;
 struct h1_scan {         /* zeroed: at the start of a head */
     uint32_t pos;        /* bytes looked at */
     uint32_t line_start; /* of the current line */
-    uint32_t lines;
+    uint32_t lines;      /* that were not empty */
+    uint32_t blanks;     /* empty lines before the first one */
 };
 
 /* `in`: the contiguous bytes from the head's first byte on, growing between calls.  Empty lines
@@ -87,7 +88,8 @@ enum h1_error h1_parse_request(char *head, size_t len, const struct h1_limits *l
                                const char **ret_detail);
 /* Parse a complete response head to a request with `method`.  Framing by RFC 9112 section 6.3; two
  * Content-Length fields, Content-Length with Transfer-Encoding, or a coding other than chunked are
- * errors. */
+ * errors.  A response without a body (to HEAD, 1xx, 204, 304) has body HTTP_BODY_NONE; its
+ * content_length is still what the field said (see headers_count_id() for whether there was one). */
 enum h1_error h1_parse_response(char *head, size_t len, const struct h1_limits *limits,
                                 struct arena *arena, enum http_method method,
                                 struct http_response *ret);
@@ -106,9 +108,10 @@ struct h1_body {
 
 void h1_body_init(struct h1_body *body, enum http_body kind, uint64_t content_length);
 /* Look at the next bytes.  *ret_skip: framing bytes to drop first; *ret_data: payload bytes that
- * follow them (may be 0).  The caller drops and takes them, then calls again with what is behind,
- * until MORE (needs bytes), DONE (body complete; *ret_skip still counts) or BAD.  DONE can come with
- * data only together with their last byte.  Trailers are checked for syntax, bounded and dropped. */
+ * follow them (may be 0).  MORE: the caller drops and takes them, then calls again with what is
+ * behind as long as there is something; after the last byte it waits for more.  DONE: the body is
+ * complete, *ret_skip and *ret_data still count (data comes with DONE only when it holds the last
+ * byte).  BAD: *ret_error; nothing of `in` is to be used.  Trailers are checked for syntax, bounded and dropped. */
 enum parse h1_body_next(struct h1_body *body, struct slice in, size_t *ret_skip, size_t *ret_data,
                         enum h1_error *ret_error);
 static inline bool h1_body_is_done(const struct h1_body *body)

@@ -97,3 +97,8 @@ bool headers_have_token(const struct headers *headers, enum header_id id, struct
 
 bool header_name_is_valid(struct slice name);   /* tchar only, 1..256 bytes */
 bool header_value_is_valid(struct slice value); /* no control bytes but tab */
+
+/* Lower case of a tchar (RFC 9110 section 5.6.2), 0 for every other byte. */
+extern const unsigned char header_name_byte[256];
+/* How many bytes come before the first control byte other than tab; len when there is none. */
+size_t header_value_span(const char *bytes, size_t len);
