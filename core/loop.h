@@ -3,7 +3,8 @@
  *
  * Turn: one round of event callbacks, then the deferred calls, then the deferred frees.
  * Timer: a deadline (monotonic ms) with a callback.  Setting a timer to a later time than it is
- * armed for costs two stores; it is re-armed lazily when it fires early.  Accuracy: ms.
+ * armed for costs two stores; it is re-armed lazily when it fires early.  Timers run after the
+ * event callbacks of a turn, never early, on an idle loop a few ms late (libevent's coarse clock).
  * Mailbox: how another thread hands work to this one.
  *
  * Everything but loop_post() and loop_stop() must be called from the loop's own thread. */
@@ -45,6 +46,8 @@ void loop_free(struct loop *loop);
 void loop_run(struct loop *loop);
 /* Run one turn; with `wait` block until something happens.  For tests. */
 void loop_turn(struct loop *loop, bool wait);
+/* Each event callback calls this first: the first one of a turn updates the clock. */
+void loop_turn_begin(struct loop *loop);
 void loop_stop(struct loop *loop); /* any thread */
 
 /* For core/stream.c, core/resolve.c, core/fetch.c: the libevent handles. */
@@ -55,6 +58,8 @@ struct block_pool *loop_pool(struct loop *loop);
 /* (Re)set; `deadline_ms` in the past runs in the next turn.  ERR_NO_MEMORY only when the heap must
  * grow; loop_timer_reserve() makes room beforehand. */
 int loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ms) MUST_CHECK;
+/* Give it a place in the heap, so that the next loop_timer_set() cannot fail (until it has run). */
+int loop_timer_reserve(struct loop *loop, struct loop_timer *timer) MUST_CHECK;
 /* Does not run any more, stays cheap to set again. */
 static inline void loop_timer_clear(struct loop_timer *timer)
 {

@@ -1,1 +1,278 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/stream.h"
+
+#include <event2/event.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+bool stream_is_open(const struct stream *s)
+{
+    return s->ops != NULL && s->fd >= 0;
+}
+
+/* The last thing that an event callback does: the owner closes `s` inside, and may start it anew. */
+static void stream_lost(struct stream *s, int err)
+{
+    s->eof = true;
+    if (s->reading) {
+        event_del(&s->read_event);
+        s->reading = false;
+    }
+    /* After a FIN the owner may still send what it has. */
+    if (err != ERR_EOF && s->write_event != NULL) {
+        event_del(s->write_event);
+    }
+    s->ops->gone(s, err);
+}
+
+/* --- reading --- */
+
+static bool stream_wants_bytes(const struct stream *s)
+{
+    return !s->paused && !s->connecting && !s->eof && s->in.len < s->in_max;
+}
+
+/* Start reading.  Stopping is lazy: the event goes when it fires unwanted, so that a short pause
+ * costs no system call. */
+static int stream_start_reading(struct stream *s)
+{
+    if (s->reading || !stream_wants_bytes(s)) {
+        return 0;
+    }
+    if (event_add(&s->read_event, NULL) != 0) {
+        return ERR_NO_MEMORY;
+    }
+    s->reading = true;
+    return 0;
+}
+
+static unsigned stream_blocks_to_read(const struct stream *s)
+{
+    size_t room = (s->in_max - s->in.len - 1) / BUF_BLOCK_BYTES + 1;
+
+    return room < s->read_blocks ? (unsigned)room : s->read_blocks;
+}
+
+static void stream_on_read(evutil_socket_t fd, short what, void *arg)
+{
+    struct stream *s = (struct stream *)arg;
+    bool filled;
+
+    loop_turn_begin(s->loop);
+    if (!stream_wants_bytes(s)) {
+        event_del(&s->read_event);
+        s->reading = false;
+        return;
+    }
+
+    ssize_t n = buf_read_fd(&s->in, s->fd, stream_blocks_to_read(s), &filled);
+    if (n > 0) {
+        s->bytes_in += (uint64_t)n;
+        if (!filled) {
+            s->read_blocks = 1;
+        } else if (s->read_blocks < BUF_READ_BLOCKS) {
+            s->read_blocks = (uint8_t)(2 * s->read_blocks);
+        }
+        s->ops->readable(s);
+    } else if (n != ERR_BUSY) {
+        stream_lost(s, n == 0 ? ERR_EOF : (int)n);
+    }
+}
+
+/* No way to tell the owner when the event cannot be added (no memory in the kernel); its deadlines
+ * end the connection then. */
+void stream_taken(struct stream *s)
+{
+    if (stream_is_open(s)) {
+        (void)!stream_start_reading(s);
+    }
+}
+
+void stream_pause(struct stream *s)
+{
+    s->paused = true;
+}
+
+void stream_resume(struct stream *s)
+{
+    s->paused = false;
+    stream_taken(s);
+}
+
+/* --- writing --- */
+
+static void stream_on_connect(struct stream *s)
+{
+    int error = 0;
+    socklen_t len = sizeof(error);
+
+    if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
+        stream_lost(s, ERR_CONNECT);
+        return;
+    }
+
+    s->connecting = false;
+    int err = stream_start_reading(s);
+    event_del(s->write_event);
+    if (err < 0) {
+        stream_lost(s, err);
+        return;
+    }
+    s->ops->connected(s);
+}
+
+static void stream_on_write(evutil_socket_t fd, short what, void *arg)
+{
+    struct stream *s = (struct stream *)arg;
+
+    loop_turn_begin(s->loop);
+    if (s->connecting) {
+        stream_on_connect(s);
+        return;
+    }
+
+    ssize_t n = buf_write_fd(&s->out, s->fd);
+    if (n < 0) {
+        if (n != ERR_BUSY) {
+            stream_lost(s, (int)n);
+        }
+        return;
+    }
+    s->bytes_out += (uint64_t)n;
+    if (s->out.len == 0) {
+        s->blocked = false;
+        event_del(s->write_event);
+        s->ops->writable(s);
+    }
+}
+
+/* Persistent until all is sent: one epoll_ctl to start, one to stop. */
+static int stream_await_write(struct stream *s)
+{
+    if (s->write_event == NULL) {
+        s->write_event =
+            event_new(loop_base(s->loop), s->fd, EV_WRITE | EV_PERSIST, stream_on_write, s);
+    }
+    if (s->write_event == NULL || event_add(s->write_event, NULL) != 0) {
+        return ERR_NO_MEMORY;
+    }
+    return 0;
+}
+
+int stream_flush(struct stream *s)
+{
+    if (!stream_is_open(s)) {
+        return ERR_CANCELLED;
+    }
+    if (s->blocked || s->connecting || s->out.len == 0) {
+        return 0;
+    }
+
+    ssize_t n = buf_write_fd(&s->out, s->fd);
+    if (n < 0 && n != ERR_BUSY) {
+        return (int)n;
+    }
+    s->bytes_out += n > 0 ? (uint64_t)n : 0;
+    if (s->out.len == 0) {
+        return 0;
+    }
+
+    int err = stream_await_write(s);
+    s->blocked = err == 0;
+    return err;
+}
+
+/* --- opening and closing --- */
+
+static void stream_init(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops,
+                        size_t in_max)
+{
+    *s = (struct stream){
+        .ops = ops,
+        .loop = loop,
+        .in_max = in_max,
+        .fd = fd,
+        .read_blocks = 1,
+    };
+    buf_init(&s->in, loop_pool(loop));
+    buf_init(&s->out, loop_pool(loop));
+    event_assign(&s->read_event, loop_base(loop), fd, EV_READ | EV_PERSIST, stream_on_read, s);
+
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* fails on unix sockets */
+}
+
+int stream_open(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops,
+                size_t in_max)
+{
+    stream_init(s, loop, fd, ops, in_max);
+    int err = stream_start_reading(s);
+    if (err < 0) {
+        s->fd = -1;
+    }
+    return err;
+}
+
+int stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *addr, socklen_t len,
+                   const struct stream_ops *ops, size_t in_max)
+{
+    *s = (struct stream){ .fd = -1 };
+    int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return ERR_CONNECT;
+    }
+
+    stream_init(s, loop, fd, ops, in_max);
+    s->connecting = true;
+    if (connect(fd, addr, len) != 0 && errno != EINPROGRESS) {
+        stream_close(s);
+        return ERR_CONNECT;
+    }
+    /* Also when connected at once: the owner hears of it in a later turn. */
+    int err = stream_await_write(s);
+    if (err < 0) {
+        stream_close(s);
+    }
+    return err;
+}
+
+void stream_close(struct stream *s)
+{
+    if (!stream_is_open(s)) {
+        return;
+    }
+
+    if (s->reading) {
+        event_del(&s->read_event);
+        s->reading = false;
+    }
+    if (s->write_event != NULL) {
+        event_free(s->write_event);
+        s->write_event = NULL;
+    }
+    buf_clear(&s->in);
+    buf_clear(&s->out);
+    close(s->fd);
+    s->fd = -1;
+    s->blocked = s->connecting = false;
+}
+
+void stream_abort(struct stream *s)
+{
+    struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+    if (stream_is_open(s)) {
+        (void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+        stream_close(s);
+    }
+}
+
+void stream_shutdown(struct stream *s)
+{
+    if (stream_is_open(s) && !bug_if(s->out.len > 0)) {
+        (void)shutdown(s->fd, SHUT_WR);
+    }
+}

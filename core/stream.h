@@ -7,7 +7,10 @@
  * `in_max` bytes or more, reading stops by itself and goes on when the owner has taken some
  * (stream_taken()).  Writing: put bytes in `out`, then stream_flush() sends at once; what the
  * socket does not take is sent when it can, then `writable` runs.  No callback ever runs inside a
- * call of the owner, except as said.  After stream_close() no callback runs. */
+ * call of the owner, except as said.  After stream_close() no callback runs.
+ *
+ * `gone` with ERR_EOF ends reading only: an owner may first send what it has, and hears of `gone`
+ * once more if that fails. */
 #pragma once
 
 #include "core/buf.h"
