@@ -47,6 +47,9 @@ void diag_at(struct diag *diag, enum diag_severity severity, const struct json *
 void diag_at_key(struct diag *diag, enum diag_severity severity, const struct json *where,
                  const char *path, const char *remedy, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
+/* A warning by the lint rule `rule` (static text); an error with `check --strict`. */
+void diag_lint(struct diag *diag, const char *rule, const struct json *where, const char *path,
+               const char *remedy, const char *format, ...) __attribute__((format(printf, 6, 7)));
 /* A syntax error of json_parse(). */
 void diag_syntax(struct diag *diag, int file, const struct json_error *error);
 
@@ -55,6 +58,9 @@ void diag_syntax(struct diag *diag, int file, const struct json_error *error);
 void diag_print(const struct diag *diag, FILE *out);
 /* Array of {file, line, column, severity, rule, path, message, remedy}. */
 void diag_print_json(const struct diag *diag, FILE *out);
+
+/* Is it the name of a key whose value must not be shown? */
+bool diag_is_secret_name(struct slice name);
 
 /* The nearest of `names` by edit distance (at most 1/3 of its length, at least 1), or NULL. */
 const char *diag_nearest(struct slice word, const char *const *names, size_t count);

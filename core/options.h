@@ -46,12 +46,14 @@ struct option {
     size_t offset;
     const char *def; /* as the user would write it (JSON text, e.g. "\"5s\"", "100", "[]"); NULL: no
                         default, the field stays zero */
-    bool required;
-    int64_t min, max;           /* both 0: no bounds */
+    bool required;   /* `def` is then the example in the message */
+    int64_t min, max; /* both 0: no bounds; OPT_STRING: of its length, OPT_MAP/LIST: of the count */
     const char *const *choices; /* OPT_ENUM: NULL-terminated */
     const struct option *sub;   /* OPT_OBJECT, OPT_MAP, OPT_LIST */
     size_t sub_size;
-    /* OPT_CUSTOM, also called after OPT_OBJECT/MAP elements were read (for cross checks): */
+    bool has_element; /* OPT_MAP, OPT_LIST: elements start with a struct option_element */
+    /* OPT_CUSTOM: reads the value.  Others (may be NULL): a check after the value was read without
+     * error; OPT_MAP and OPT_LIST: of every element, with its own value, path and struct. */
     void (*parse)(const struct option_context *ctx, const struct json *value, const char *path,
                   void *field);
     const char *help; /* one sentence for the reference */
@@ -64,16 +66,30 @@ struct option_element {
 };
 
 /* Read `object` by `table` into `out` (zeroed by the caller).  `path` names the object
- * ("upstreams.orders", "" at the top).  `extra` (may be NULL): names of keys that others read. */
+ * ("upstreams.orders", "" at the top).  `extra` (may be NULL): names of keys that others read;
+ * options_any_key: unknown keys are checked by another call. */
 void options_read(const struct option_context *ctx, const struct option *table,
                   const struct json *object, const char *path, const char *const *extra, void *out);
-/* sub elements of OPT_MAP/OPT_LIST get their struct option_element filled when `has_element`. */
+extern const char *const options_any_key[];
+
+/* "a.b" in the context's arena (`name` alone under an empty path); "" when out of memory. */
+const char *options_join(const struct option_context *ctx, const char *path, struct slice name);
+/* One value as OPT_PATH, for OPT_CUSTOM; NULL: reported. "-" stays "-". */
+const char *options_read_path(const struct option_context *ctx, const struct json *value,
+                              const char *path);
+/* "must be an object, not 5" where the type is another; true: it fits. */
+bool options_expect(const struct option_context *ctx, const struct json *value, enum json_type type,
+                    const char *path, const char *remedy);
+
+/* The tree of an option's default; messages about it point at `object`. NULL: no memory. */
+struct json *options_default(struct arena *arena, const struct option *option,
+                             const struct json *object);
 
 /* The effective configuration: `object` with all defaults filled in, by table, as JSON text.
  * Secrets ({"env": X}) print as <env X>. */
 void options_print(const struct option *table, const struct json *object, FILE *out,
                    unsigned indent);
 
-/* The scalars by themselves. ERR_BAD_INPUT; ret_remedy (may be NULL) gets what to write. */
+/* The scalars by themselves. ERR_BAD_INPUT. */
 int options_duration(struct slice text, uint64_t *ret_ms) MUST_CHECK;
 int options_size(struct slice text, uint64_t *ret_bytes) MUST_CHECK;
