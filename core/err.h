@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdnoreturn.h>
 
 #define ERR_TABLE(X)                                                                               \
@@ -56,6 +57,7 @@ noreturn void err_require_failed(const char *cond, const char *file, int line);
 /* True when `cond` holds, which it never should: logs, counts, lets the caller recover. */
 #define bug_if(cond) (__builtin_expect(!!(cond), 0) && err_bug(#cond, __FILE__, __LINE__))
 bool err_bug(const char *cond, const char *file, int line); /* always true */
+uint64_t err_bug_count(void);                               /* any thread; for the metric */
 
 /* What a resumable parser says. */
 enum parse {

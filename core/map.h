@@ -30,3 +30,5 @@ bool map_next(const struct map *map, size_t *ret_pos, struct slice *ret_key, voi
 
 /* The keyed hash itself. */
 uint64_t map_hash(struct slice key);
+/* SipHash-1-3 with a key of the caller (tests). */
+uint64_t map_siphash13(const uint64_t key[2], struct slice text);
