@@ -499,7 +499,7 @@ void loop_turn(struct loop *loop, bool wait)
     bool busy = due || !wait || loop->first_call != NULL;
 
     loop->turn_begun = false;
-    event_base_loop(loop->base, busy ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+    event_base_loop(loop->base, busy ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
     loop_turn_begin(loop);
     timers_run(loop);
     for (unsigned i = 0; i < LOOP_CALL_ROUNDS && loop->first_call != NULL; i++) {
