@@ -1,1 +1,505 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/gateway.h"
+
+#include "core/clock.h"
+#include "core/diag.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "core/sink.h"
+#include "gateway/listener.h"
+#include "gateway/metrics.h"
+#include "gateway/worker.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define GATEWAY_MAX_WORKERS 256u
+#define GATEWAY_ABANDON_MS  1000u /* after the grace: a worker that does not even stop is left */
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define GATEWAY_IS_TRACED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define GATEWAY_IS_TRACED 1
+#endif
+
+enum gateway_phase {
+    PHASE_SERVING,
+    PHASE_DRAINING, /* workers finish their requests; the control thread serves admin */
+    PHASE_STOPPING, /* the grace is over: connections are closed */
+    PHASE_ENDING,   /* workers are done, the control thread closes its own connections */
+    PHASE_ABANDONED,
+};
+
+/* The private side of struct gateway; lives on gateway_serve()'s stack frame. */
+struct gateway_run {
+    struct gateway gateway; /* first: the control thread gets from one to the other */
+    enum gateway_phase phase;
+    struct loop_timer grace_timer;
+    pthread_t *threads; /* by worker index; [0] unused */
+    unsigned started;   /* threads */
+    unsigned running;   /* threads that have not reported their end */
+    uint16_t *ports;
+};
+
+struct gateway_end { /* what a thread hands to the control thread */
+    struct gateway_run *run;
+    struct worker *worker;
+};
+
+/* ---- the process ---- */
+
+/* Tell the service manager (sd_notify(3)): one datagram, no library. */
+static void gateway_notify(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    size_t len = path == NULL ? 0 : strlen(path);
+    int fd;
+
+    if (len < 2 || len >= sizeof(addr.sun_path) || (path[0] != '/' && path[0] != '@')) {
+        return;
+    }
+    memcpy(addr.sun_path, path, len);
+    if (path[0] == '@') {
+        addr.sun_path[0] = '\0'; /* abstract */
+    }
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return;
+    }
+    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&addr,
+               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0) {
+        log_warning("gateway", "cannot notify the service manager error=\"%s\"", strerror(errno));
+    }
+    close(fd);
+}
+
+static void gateway_raise_descriptors(const struct config *config)
+{
+    struct rlimit limit;
+    uint64_t wanted = (uint64_t)config->server.limits.connections * 2u + 128u;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+            getrlimit(RLIMIT_NOFILE, &limit);
+        }
+    }
+    if (limit.rlim_cur < wanted) {
+        log_warning("gateway",
+                    "fewer file descriptors than the connections may need: at the limit no "
+                    "connection is accepted until others end available=%llu wanted=%llu",
+                    (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+    }
+}
+
+static void gateway_prepare_process(const struct config *config)
+{
+    signal(SIGPIPE, SIG_IGN);
+#ifndef GATEWAY_IS_TRACED /* the leak checker must attach to its own process */
+    /* No core file and no debugger of the same user: the memory holds keys and tokens. */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+        log_warning("gateway", "memory may be dumped error=\"%s\"", strerror(errno));
+    }
+#endif
+    gateway_raise_descriptors(config);
+}
+
+static unsigned gateway_count_workers(const struct config *config)
+{
+    int64_t count = config->server.workers;
+    cpu_set_t cpus;
+
+    if (count == 0) {
+        count = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+    }
+    if (count < 1) {
+        return 1;
+    }
+    return count > GATEWAY_MAX_WORKERS ? GATEWAY_MAX_WORKERS : (unsigned)count;
+}
+
+/* ---- the end ---- */
+
+static void gateway_post_drain(void *arg)
+{
+    worker_drain(arg);
+}
+
+static void gateway_post_stop(void *arg)
+{
+    worker_stop(arg);
+}
+
+static void gateway_post_workers(struct gateway_run *run, void (*fn)(void *arg))
+{
+    for (unsigned i = 1; i <= run->started; i++) {
+        struct worker *worker = run->gateway.workers[i];
+
+        if (!worker->has_ended && !loop_post(worker->loop, fn, worker)) {
+            loop_stop(worker->loop);
+        }
+    }
+}
+
+static void gateway_set_timer(struct gateway_run *run, uint64_t ms)
+{
+    if (loop_timer_set(run->gateway.control->loop, &run->grace_timer, clock_ms() + ms) != 0) {
+        loop_stop(run->gateway.control->loop);
+    }
+}
+
+/* All threads have ended: the control thread, which served /readyz until now, goes last. */
+static void gateway_end_control(struct gateway_run *run)
+{
+    bool is_forced = run->phase == PHASE_STOPPING;
+
+    run->phase = PHASE_ENDING;
+    if (is_forced) {
+        worker_stop(run->gateway.control);
+        return;
+    }
+    worker_drain(run->gateway.control);
+}
+
+static void gateway_stop_now(struct gateway_run *run)
+{
+    run->phase = PHASE_STOPPING;
+    log_info("gateway", "closing all connections");
+    gateway_post_workers(run, gateway_post_stop);
+    if (run->running == 0) {
+        gateway_end_control(run);
+        return;
+    }
+    gateway_set_timer(run, GATEWAY_ABANDON_MS);
+}
+
+static void gateway_on_grace_timer(struct loop_timer *timer)
+{
+    struct gateway_run *run =
+        (struct gateway_run *)(void *)((char *)timer - offsetof(struct gateway_run, grace_timer));
+
+    switch (run->phase) {
+    case PHASE_SERVING: break;
+    case PHASE_DRAINING: gateway_stop_now(run); break;
+    case PHASE_STOPPING:
+        log_error("gateway", "a worker does not stop: leaving it workers=%u", run->running);
+        run->phase = PHASE_ABANDONED;
+        worker_stop(run->gateway.control);
+        break;
+    case PHASE_ENDING: worker_stop(run->gateway.control); break;
+    case PHASE_ABANDONED: break;
+    }
+}
+
+static void gateway_drain(struct gateway_run *run)
+{
+    run->phase = PHASE_DRAINING;
+    run->gateway.draining = true;
+    gateway_notify("STOPPING=1");
+    log_info("gateway", "draining grace_ms=%llu",
+             (unsigned long long)run->gateway.config->server.shutdown_grace_ms);
+    gateway_set_timer(run, run->gateway.config->server.shutdown_grace_ms);
+    gateway_post_workers(run, gateway_post_drain);
+    if (run->running == 0) {
+        gateway_end_control(run);
+    }
+}
+
+static void gateway_on_stop_signal(int signo, void *arg)
+{
+    struct gateway_run *run = arg;
+
+    log_info("gateway", "signal received signal=%s", signo == SIGTERM ? "SIGTERM" : "SIGINT");
+    switch (run->phase) {
+    case PHASE_SERVING: gateway_drain(run); break;
+    case PHASE_DRAINING: gateway_stop_now(run); break;
+    case PHASE_ENDING: worker_stop(run->gateway.control); break;
+    case PHASE_STOPPING:
+    case PHASE_ABANDONED: break;
+    }
+}
+
+static void gateway_on_other_signal(int signo, void *arg)
+{
+    struct gateway_run *run = arg;
+
+    if (signo == SIGHUP) {
+        log_info("gateway", "reload is not available: the configuration stays as it is");
+        return;
+    }
+    if (run->gateway.access_log != NULL) {
+        sink_reopen(run->gateway.access_log);
+    }
+    log_info("gateway", "access log reopened");
+}
+
+/* On the control thread. */
+static void gateway_on_worker_end(void *arg)
+{
+    struct gateway_end *end = arg;
+    struct gateway_run *run = end->run;
+
+    end->worker->has_ended = true;
+    free(end);
+    run->running--;
+    if (run->running == 0 && (run->phase == PHASE_DRAINING || run->phase == PHASE_STOPPING)) {
+        gateway_end_control(run);
+    }
+}
+
+/* ---- the start ---- */
+
+static void *gateway_thread(void *arg)
+{
+    struct gateway_end *end = arg; /* made before the start: the report cannot fail for memory */
+
+    worker_run(end->worker);
+    if (!loop_post(end->run->gateway.control->loop, gateway_on_worker_end, end)) {
+        free(end); /* the grace timer ends the wait */
+    }
+    return NULL;
+}
+
+static int gateway_start_thread(struct gateway_run *run, struct worker *worker)
+{
+    struct gateway_end *end = malloc(sizeof(*end));
+
+    if (end == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    *end = (struct gateway_end){ .run = run, .worker = worker };
+    if (pthread_create(&run->threads[worker->index], NULL, gateway_thread, end) != 0) {
+        free(end);
+        return ERR_NO_MEMORY;
+    }
+    run->started++;
+    run->running++;
+    return 0;
+}
+
+/* Signals are the control thread's: new threads inherit the blocked mask. */
+static int gateway_start_threads(struct gateway_run *run)
+{
+    sigset_t all, old;
+    int err = 0;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    for (unsigned i = 1; i < run->gateway.worker_count && err == 0; i++) {
+        err = gateway_start_thread(run, run->gateway.workers[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (err != 0) {
+        log_error("gateway", "cannot start the worker threads");
+    }
+    return err;
+}
+
+static int gateway_watch_signals(struct gateway_run *run)
+{
+    struct loop *loop = run->gateway.control->loop;
+    int err = loop_on_signal(loop, SIGTERM, gateway_on_stop_signal, run);
+
+    if (err == 0) {
+        err = loop_on_signal(loop, SIGINT, gateway_on_stop_signal, run);
+    }
+    if (err == 0) {
+        err = loop_on_signal(loop, SIGHUP, gateway_on_other_signal, run);
+    }
+    if (err == 0) {
+        err = loop_on_signal(loop, SIGUSR1, gateway_on_other_signal, run);
+    }
+    return err;
+}
+
+static void gateway_log_listeners(const struct gateway_run *run)
+{
+    const struct config *config = run->gateway.config;
+
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct config_listener *listener = &config->listeners[i];
+        const struct sockaddr *addr = (const struct sockaddr *)(const void *)&listener->address;
+        char host[INET6_ADDRSTRLEN] = "?";
+        bool is_v6 = addr->sa_family == AF_INET6;
+
+        if (is_v6) {
+            inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr, host,
+                      sizeof(host));
+        } else {
+            inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)addr)->sin_addr, host,
+                      sizeof(host));
+        }
+        log_info("gateway", "listening listener=%.*s address=%s%s%s:%u",
+                 SLICE_FMT(listener->element.name), is_v6 ? "[" : "", host, is_v6 ? "]" : "",
+                 run->ports[i]);
+    }
+}
+
+static int gateway_open_access_log(struct gateway *gateway)
+{
+    const struct config_access_log *log = &gateway->config->access_log;
+    int err = 0;
+
+    if (!log->enabled) {
+        return 0;
+    }
+    gateway->access_log = sink_new(log->path, &err);
+    if (gateway->access_log == NULL) {
+        log_error("gateway", "cannot open the access log path=%s error=\"%s\"", log->path,
+                  err_text(err));
+        return err;
+    }
+    return 0;
+}
+
+/* All sockets are bound before any thread accepts: a failure has served nobody. */
+static int gateway_make_workers(struct gateway_run *run)
+{
+    struct gateway *gateway = &run->gateway;
+    unsigned count = gateway_count_workers(gateway->config) + 1;
+
+    gateway->workers = calloc(count, sizeof(struct worker *));
+    run->threads = calloc(count, sizeof(*run->threads));
+    run->ports = calloc(gateway->config->listener_count + 1, sizeof(*run->ports));
+    if (gateway->workers == NULL || run->threads == NULL || run->ports == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    gateway->worker_count = count;
+    for (unsigned i = 0; i < count; i++) {
+        int err;
+
+        gateway->workers[i] = worker_new(gateway, gateway->config, i);
+        if (gateway->workers[i] == NULL) {
+            return ERR_NO_MEMORY;
+        }
+        err = listeners_open(gateway->workers[i], run->ports);
+        if (err != 0) {
+            return err;
+        }
+    }
+    gateway->control = gateway->workers[0];
+    return 0;
+}
+
+static int gateway_start(struct gateway_run *run)
+{
+    int err = gateway_open_access_log(&run->gateway);
+
+    if (err == 0) {
+        err = gateway_make_workers(run);
+    }
+    if (err == 0) {
+        err = gateway_watch_signals(run);
+    }
+    return err == 0 ? gateway_start_threads(run) : err;
+}
+
+static void gateway_join(struct gateway_run *run)
+{
+    for (unsigned i = 1; i <= run->started; i++) {
+        pthread_join(run->threads[i], NULL);
+    }
+}
+
+static void gateway_done(struct gateway_run *run)
+{
+    struct gateway *gateway = &run->gateway;
+
+    metrics_collect_abort(gateway);
+    if (gateway->control != NULL) {
+        loop_timer_remove(gateway->control->loop, &run->grace_timer);
+    }
+    for (unsigned i = gateway->worker_count; i > 0; i--) {
+        worker_free(gateway->workers[i - 1]);
+    }
+    if (gateway->access_log != NULL) {
+        sink_free(gateway->access_log);
+    }
+    config_unref(gateway->config);
+    free(gateway->workers);
+    free(run->threads);
+    free(run->ports);
+    free(run);
+}
+
+static void gateway_run_control(struct gateway_run *run, gateway_ready_fn *on_ready, void *arg)
+{
+    run->gateway.ready = true;
+    gateway_log_listeners(run);
+    gateway_notify("READY=1");
+    if (on_ready != NULL) {
+        on_ready(&run->gateway, run->ports, arg);
+    }
+    worker_run(run->gateway.control);
+}
+
+int gateway_serve(struct config *config, gateway_ready_fn *on_ready, void *arg)
+{
+    struct gateway_run *run = calloc(1, sizeof(*run));
+    int err;
+
+    if (run == NULL) {
+        return 1;
+    }
+    clock_update();
+    run->gateway.config = config_ref(config);
+    run->gateway.start_unix_us = clock_unix_us();
+    run->grace_timer.fn = gateway_on_grace_timer;
+    if (log_start() != 0) {
+        log_warning("gateway", "no thread for the log: lines are written directly");
+    }
+    gateway_prepare_process(config);
+    err = gateway_start(run);
+    if (err == 0) {
+        gateway_run_control(run, on_ready, arg);
+    }
+    if (run->phase == PHASE_ABANDONED) {
+        log_stop();
+        return 0; /* the stuck thread still uses everything: the process's end frees it */
+    }
+    gateway_post_workers(run, gateway_post_stop); /* only when something failed one is left */
+    gateway_join(run);
+    gateway_done(run);
+    log_info("gateway", "stopped");
+    log_stop();
+    return err == 0 ? 0 : 1;
+}
+
+int gateway_run(const char *config_file)
+{
+    struct diag diag;
+    struct config *config;
+    bool is_missing = false;
+    int code = 1;
+
+    diag_init(&diag);
+    config = config_load(config_file, &diag, &is_missing);
+    diag_print(&diag, stderr);
+    if (config == NULL) {
+        code = is_missing ? 3 : 1;
+    }
+    diag_done(&diag);
+    if (config != NULL) {
+        code = gateway_serve(config, NULL, NULL);
+        config_unref(config);
+    }
+    return code;
+}

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 struct gateway;
+struct metrics_job;
 struct sink;
 struct worker;
 
@@ -20,6 +21,7 @@ struct gateway {
     uint64_t start_unix_us;
     bool ready; /* listeners are open */
     bool draining;
+    struct metrics_job *metrics_jobs; /* scrapes under way (metrics.c) */
 };
 
 /* Called once all listeners are open, on the control thread (`ports`: by listener index). */

@@ -1,1 +1,408 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/listener.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "core/map.h"
+#include "gateway/conn.h"
+#include "gateway/gateway.h"
+#include "gateway/metrics.h"
+#include "gateway/worker.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LISTENER_BACKLOG   4096
+#define LISTENER_BURST     64u  /* connections taken at one event: others get their turn */
+#define LISTENER_PAUSE_MS  100u /* after a lack of descriptors or memory */
+#define LISTENER_PEER_SIZE 16u
+
+struct listener {
+    struct worker *worker;
+    const struct config_listener *config;
+    struct event event;
+    int fd; /* -1: closed */
+};
+
+/* Connections of one address (IPv4) or one /64 (IPv6, where one customer has all of it). */
+struct listener_peer {
+    uint8_t key[LISTENER_PEER_SIZE];
+    int64_t count;
+};
+
+static const struct config_limits *listener_limits(const struct worker *worker)
+{
+    return &worker->view->config->server.limits;
+}
+
+/* The process's limit shared out to the public workers, rounded up. */
+static int64_t listener_max_conns(const struct worker *worker)
+{
+    int64_t limit = listener_limits(worker)->connections;
+    unsigned workers = worker->gateway->worker_count;
+
+    if (worker->index == 0 || workers <= 2) {
+        return limit;
+    }
+    return (limit + workers - 2) / (workers - 1);
+}
+
+/* ---- connections_per_ip ---- */
+
+static void peer_key_fold(uint8_t key[LISTENER_PEER_SIZE])
+{
+    static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+
+    if (memcmp(key, mapped, sizeof(mapped)) != 0) {
+        memset(key + 8, 0, 8);
+    }
+}
+
+static void peer_key_of(const struct sockaddr *addr, uint8_t ret[LISTENER_PEER_SIZE])
+{
+    memset(ret, 0, LISTENER_PEER_SIZE);
+    if (addr->sa_family == AF_INET6) {
+        memcpy(ret, &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr, 16);
+    } else if (addr->sa_family == AF_INET) {
+        ret[10] = 0xff;
+        ret[11] = 0xff;
+        memcpy(ret + 12, &((const struct sockaddr_in *)(const void *)addr)->sin_addr, 4);
+    }
+    peer_key_fold(ret);
+}
+
+/* Count one more connection of this address; false: over the limit (or no memory to know). */
+static bool peer_enter(struct worker *worker, const struct sockaddr *addr)
+{
+    int64_t limit = listener_limits(worker)->connections_per_ip;
+    uint8_t key[LISTENER_PEER_SIZE];
+    struct listener_peer *peer;
+
+    if (limit == 0) {
+        return true;
+    }
+    peer_key_of(addr, key);
+    peer = map_get(&worker->peers, slice_of(key, sizeof(key)));
+    if (peer != NULL) {
+        if (peer->count >= limit) {
+            return false;
+        }
+        peer->count++;
+        return true;
+    }
+    peer = malloc(sizeof(*peer));
+    if (peer == NULL) {
+        return false;
+    }
+    memcpy(peer->key, key, sizeof(key));
+    peer->count = 1;
+    if (map_set(&worker->peers, slice_of(peer->key, sizeof(peer->key)), peer) != 0) {
+        free(peer);
+        return false;
+    }
+    return true;
+}
+
+void listeners_forget_peer(struct worker *worker, const uint8_t peer[16])
+{
+    uint8_t key[LISTENER_PEER_SIZE];
+    struct listener_peer *found;
+
+    if (worker->peers.count == 0) {
+        return;
+    }
+    memcpy(key, peer, sizeof(key));
+    peer_key_fold(key);
+    found = map_get(&worker->peers, slice_of(key, sizeof(key)));
+    if (found == NULL) {
+        return;
+    }
+    found->count--;
+    if (found->count == 0) {
+        map_remove(&worker->peers, slice_of(key, sizeof(key)));
+        free(found);
+    }
+}
+
+/* ---- accepting ---- */
+
+static void listeners_pause(struct worker *worker)
+{
+    if (worker->accept_paused) {
+        return;
+    }
+    worker->accept_paused = true;
+    for (unsigned i = 0; i < worker->listener_count; i++) {
+        if (worker->listeners[i].fd >= 0) {
+            event_del(&worker->listeners[i].event);
+        }
+    }
+}
+
+void listeners_resume(struct worker *worker)
+{
+    if (!worker->accept_paused || worker->accept_timer.deadline_ms != 0 ||
+        worker->conn_count >= listener_max_conns(worker)) {
+        return;
+    }
+    worker->accept_paused = false;
+    for (unsigned i = 0; i < worker->listener_count; i++) {
+        if (worker->listeners[i].fd >= 0 && event_add(&worker->listeners[i].event, NULL) != 0) {
+            log_error("listener", "cannot accept again: out of memory listener=%.*s",
+                      SLICE_FMT(worker->listeners[i].config->element.name));
+        }
+    }
+}
+
+static void listeners_on_timer(struct loop_timer *timer)
+{
+    struct worker *worker =
+        (struct worker *)(void *)((char *)timer - offsetof(struct worker, accept_timer));
+
+    timer->deadline_ms = 0;
+    if (worker->state == WORKER_RUNNING) {
+        listeners_resume(worker);
+    }
+}
+
+/* No descriptor or no memory: the kernel keeps the connection, an event now would spin. */
+static void listeners_back_off(struct worker *worker, int error)
+{
+    log_warning("listener", "cannot accept, trying again in %u ms error=\"%s\"", LISTENER_PAUSE_MS,
+                strerror(error));
+    worker->accept_timer.fn = listeners_on_timer;
+    if (loop_timer_set(worker->loop, &worker->accept_timer, clock_ms() + LISTENER_PAUSE_MS) == 0) {
+        listeners_pause(worker);
+    }
+}
+
+static void listener_take(struct listener *listener, int fd, const struct sockaddr *addr)
+{
+    struct worker *worker = listener->worker;
+    unsigned index = listener->config->index;
+    unsigned before = worker->conn_count;
+    uint8_t key[LISTENER_PEER_SIZE];
+
+    metrics_count_accepted(worker->metrics, index);
+    if (!peer_enter(worker, addr)) {
+        metrics_count_closed(worker->metrics, index, CONN_END_LIMIT);
+        close(fd);
+        return;
+    }
+    conn_new(worker, index, fd, addr);
+    if (worker->conn_count == before) { /* it closed the socket: no memory */
+        peer_key_of(addr, key);
+        listeners_forget_peer(worker, key);
+        metrics_count_closed(worker->metrics, index, CONN_END_ERROR);
+    }
+}
+
+static void listener_on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct listener *listener = arg;
+    struct worker *worker = listener->worker;
+
+    for (unsigned i = 0; i < LISTENER_BURST && listener->fd >= 0; i++) {
+        struct sockaddr_storage addr;
+        socklen_t len = sizeof(addr);
+        int accepted;
+
+        if (worker->conn_count >= listener_max_conns(worker)) {
+            log_warning("listener",
+                        "at the limit of connections: accepting when one has gone "
+                        "worker=%u connections=%u",
+                        worker->index, worker->conn_count);
+            listeners_pause(worker);
+            return;
+        }
+        accepted =
+            accept4(listener->fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (accepted >= 0) {
+            listener_take(listener, accepted, (const struct sockaddr *)&addr);
+            continue;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+            listeners_back_off(worker, errno);
+            return;
+        }
+        /* What is left is an error of that one connection (accept(2)): go on with the next. */
+    }
+}
+
+/* ---- opening ---- */
+
+static void listener_set_port(struct sockaddr_storage *addr, uint16_t port)
+{
+    if (addr->ss_family == AF_INET6) {
+        ((struct sockaddr_in6 *)(void *)addr)->sin6_port = htons(port);
+    } else {
+        ((struct sockaddr_in *)(void *)addr)->sin_port = htons(port);
+    }
+}
+
+static uint16_t listener_get_port(const struct sockaddr_storage *addr)
+{
+    if (addr->ss_family == AF_INET6) {
+        return ntohs(((const struct sockaddr_in6 *)(const void *)addr)->sin6_port);
+    }
+    return ntohs(((const struct sockaddr_in *)(const void *)addr)->sin_port);
+}
+
+/* [::] serves IPv4 too; any other IPv6 address only itself. */
+static bool listener_is_dual(const struct sockaddr_storage *addr)
+{
+    return addr->ss_family == AF_INET6 &&
+           IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr);
+}
+
+/* A bound socket, or -1 with errno set. */
+static int listener_bind(const struct sockaddr_storage *addr, socklen_t len, bool is_shared)
+{
+    int fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int on = 1;
+    int only = listener_is_dual(addr) ? 0 : 1;
+    int error;
+
+    if (fd < 0) {
+        return -1;
+    }
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+        (!is_shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) &&
+        (addr->ss_family != AF_INET6 ||
+         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) == 0) &&
+        /* accepted sockets inherit it */
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
+        bind(fd, (const struct sockaddr *)addr, len) == 0) {
+        return fd;
+    }
+    error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+/* SO_REUSEPORT would let a second gateway of the same user share our port unnoticed: the first of
+ * our sockets must get the address without it. */
+static bool listener_is_free(const struct sockaddr_storage *addr, socklen_t len)
+{
+    int fd = listener_bind(addr, len, false);
+
+    if (fd < 0) {
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
+static int listener_open(struct listener *listener, uint16_t *port)
+{
+    const struct config_listener *config = listener->config;
+    struct sockaddr_storage addr = config->address;
+    socklen_t len = config->address_len;
+    bool is_shared = config->service == CONFIG_PUBLIC;
+    bool is_first = *port == 0;
+
+    if (!is_first) {
+        listener_set_port(&addr, *port);
+    }
+    if (is_first && is_shared && listener_get_port(&addr) != 0 && !listener_is_free(&addr, len)) {
+        return ERR_IO;
+    }
+    listener->fd = listener_bind(&addr, len, is_shared);
+    if (listener->fd < 0) {
+        return ERR_IO;
+    }
+    if (listen(listener->fd, LISTENER_BACKLOG) != 0 ||
+        getsockname(listener->fd, (struct sockaddr *)&addr, &len) != 0) {
+        return ERR_IO;
+    }
+    if (event_assign(&listener->event, loop_base(listener->worker->loop), listener->fd,
+                     EV_READ | EV_PERSIST, listener_on_event, listener) != 0 ||
+        event_add(&listener->event, NULL) != 0) {
+        errno = ENOMEM;
+        return ERR_NO_MEMORY;
+    }
+    *port = listener_get_port(&addr);
+    return 0;
+}
+
+static bool listener_is_mine(const struct worker *worker, const struct config_listener *config)
+{
+    return (config->service == CONFIG_PUBLIC) == (worker->index != 0);
+}
+
+int listeners_open(struct worker *worker, uint16_t *ports)
+{
+    const struct config *config = worker->view->config;
+
+    worker->listeners = calloc(config->listener_count + 1, sizeof(*worker->listeners));
+    if (worker->listeners == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    for (size_t i = 0; i < config->listener_count; i++) {
+        struct listener *listener = &worker->listeners[worker->listener_count];
+        int err;
+
+        if (!listener_is_mine(worker, &config->listeners[i])) {
+            continue;
+        }
+        listener->worker = worker;
+        listener->config = &config->listeners[i];
+        listener->fd = -1;
+        worker->listener_count++;
+        err = listener_open(listener, &ports[i]);
+        if (err != 0) {
+            log_error("listener", "cannot listen listener=%.*s address=%.*s error=\"%s\"",
+                      SLICE_FMT(listener->config->element.name),
+                      SLICE_FMT(listener->config->address_text), strerror(errno));
+            return err;
+        }
+    }
+    return 0;
+}
+
+void listeners_close(struct worker *worker)
+{
+    for (unsigned i = 0; i < worker->listener_count; i++) {
+        struct listener *listener = &worker->listeners[i];
+
+        if (listener->fd < 0) {
+            continue;
+        }
+        if (event_initialized(&listener->event)) {
+            event_del(&listener->event);
+        }
+        close(listener->fd);
+        listener->fd = -1;
+    }
+    loop_timer_clear(&worker->accept_timer);
+}
+
+void listeners_done(struct worker *worker)
+{
+    struct slice key;
+    size_t pos = 0;
+    void *peer;
+
+    if (worker->loop != NULL) {
+        loop_timer_remove(worker->loop, &worker->accept_timer);
+    }
+    while (map_next(&worker->peers, &pos, &key, &peer)) {
+        free(peer);
+    }
+    map_done(&worker->peers);
+    free(worker->listeners);
+    worker->listeners = NULL;
+    worker->listener_count = 0;
+}

@@ -5,6 +5,8 @@
 #include "core/err.h"
 #include "gateway/config.h"
 
+#include <stdint.h>
+
 struct listener;
 struct worker;
 
@@ -15,3 +17,8 @@ int listeners_open(struct worker *worker, uint16_t *ports) MUST_CHECK;
 void listeners_close(struct worker *worker);
 /* Again after a pause or below the connection limit. */
 void listeners_resume(struct worker *worker);
+/* A connection from `peer` (as in struct conn) has gone: forget it for connections_per_ip. Called
+ * by worker_conn_gone()'s caller, before it. */
+void listeners_forget_peer(struct worker *worker, const uint8_t peer[16]);
+/* Free what is left after listeners_close(); no connection is left either. */
+void listeners_done(struct worker *worker);

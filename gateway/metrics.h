@@ -6,6 +6,7 @@
 
 #include "core/err.h"
 #include "core/slice.h"
+#include "gateway/conn.h"
 
 #include <stdint.h>
 
@@ -25,6 +26,16 @@ struct gw_histogram *metrics_histogram(struct metrics *metrics, const char *fami
                                        const char *labels);
 void metrics_histogram_add_us(struct gw_histogram *histogram, uint64_t us);
 
+/* Append name="value" (escaped, after a comma when the text is not empty) to labels of *len bytes
+ * in `labels`; what does not fit is cut. */
+#define METRICS_LABELS_BYTES 512
+void metrics_label_add(char labels[METRICS_LABELS_BYTES], size_t *len, const char *name,
+                       struct slice value);
+
+/* A connection was accepted, has ended.  The number of open ones is counted at a scrape. */
+void metrics_count_accepted(struct metrics *metrics, unsigned listener_index);
+void metrics_count_closed(struct metrics *metrics, unsigned listener_index, enum conn_end why);
+
 /* Count an ended request: requests_total, durations, bytes, auth decision.  No allocation after the first of
  * its kind: looked up by numbers (listener, route, method, status), not by text. */
 void metrics_count_request(struct metrics *metrics, const struct request *req);
@@ -35,3 +46,8 @@ void metrics_count_attempt(struct metrics *metrics, const struct request *req, c
  * or NULL when a worker did not answer within 2 s. */
 void metrics_collect(struct gateway *gateway, void (*fn)(void *arg, char *text, size_t len),
                      void *arg);
+/* Forget all scrapes under way: the gateway ends, no thread is left. */
+void metrics_collect_abort(struct gateway *gateway);
+/* The same text of these counters alone, all owned by the calling thread: malloc'ed, NULL: no
+ * memory. For tests. */
+char *metrics_format(struct metrics *const *all, unsigned count, size_t *ret_len);

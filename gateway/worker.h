@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/loop.h"
+#include "core/map.h"
 #include "core/resolve.h"
 #include "core/sink.h"
 #include "gateway/config.h"
@@ -36,6 +37,11 @@ struct worker {
     struct upstream *upstreams;     /* by index in the snapshot */
     struct listener *listeners;
     unsigned listener_count;
+    struct map peers;               /* listener.c: connections by address, for connections_per_ip */
+    struct loop_timer accept_timer; /* listener.c: accept again after a lack of descriptors */
+    bool accept_paused;
+    bool has_ended; /* its thread is done; only the control thread reads and writes this */
+    struct loop_timer lag_timer; /* samples the loop's lag for the metrics */
 
     struct conn *conns; /* doubly linked, newest first */
     unsigned conn_count;
