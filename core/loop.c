@@ -3,6 +3,7 @@
 
 #include "core/buf.h"
 #include "core/clock.h"
+#include "core/log.h"
 
 #include <event2/event.h>
 
@@ -437,8 +438,25 @@ static struct event_base *base_new(void)
     return base;
 }
 
+/* What libevent and evdns have to say would go to stderr. */
+static void libevent_on_log(int severity, const char *message)
+{
+    char text[200];
+
+    log_debug("libevent", "message severity=%d text=%s", severity,
+              log_quote(slice_str(message), text, sizeof(text)));
+}
+
+static void libevent_init(void)
+{
+    event_set_log_callback(libevent_on_log);
+}
+
 struct loop *loop_new(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, libevent_init);
     struct loop *loop = (struct loop *)calloc(1, sizeof(*loop));
     if (loop == NULL) {
         return NULL;
