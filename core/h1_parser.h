@@ -111,7 +111,8 @@ void h1_body_init(struct h1_body *body, enum http_body kind, uint64_t content_le
  * follow them (may be 0).  MORE: the caller drops and takes them, then calls again with what is
  * behind as long as there is something; after the last byte it waits for more.  DONE: the body is
  * complete, *ret_skip and *ret_data still count (data comes with DONE only when it holds the last
- * byte).  BAD: *ret_error; nothing of `in` is to be used.  Trailers are checked for syntax, bounded and dropped. */
+ * byte).  BAD: *ret_error; nothing of `in` is to be used.  Trailers are checked for syntax, bounded
+ * and dropped. */
 enum parse h1_body_next(struct h1_body *body, struct slice in, size_t *ret_skip, size_t *ret_data,
                         enum h1_error *ret_error);
 static inline bool h1_body_is_done(const struct h1_body *body)
