@@ -307,15 +307,18 @@ static bool is_known_coding(struct slice coding)
 static enum h1_error judge_coding(struct slice list)
 {
     struct slice coding = SLICE_ABSENT;
-    struct slice last = SLICE("chunked");
+    unsigned known = 0;
 
-    if (slice_eq_nocase(list, last)) {
+    if (slice_eq_nocase(list, SLICE("chunked"))) {
         return H1_OK;
     }
     while (headers_next_token(&list, &coding) && is_known_coding(coding)) {
+        known++;
     }
-    return list.len == 0 && slice_eq_nocase(coding, last) ? H1_TRANSFER_CODING
-                                                          : H1_TRANSFER_ENCODING;
+    if (known > 0 && list.len == 0 && slice_eq_nocase(coding, SLICE("chunked"))) {
+        return H1_TRANSFER_CODING;
+    }
+    return H1_TRANSFER_ENCODING;
 }
 
 /* RFC 9112 section 6.3, with every case refused that two readers could understand differently.

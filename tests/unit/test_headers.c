@@ -34,8 +34,16 @@ END_TEST
 
 START_TEST(other_names_have_no_number)
 {
-    static const char *const others[] = { "",       "x",      "hose",   "tf",         "host ",
-                                          "Host",   "cookif", "acceps", "connectiom", "x-real-iq",
+    static const char *const others[] = { "",
+                                          "x",
+                                          "hose",
+                                          "tf",
+                                          "host ",
+                                          "Host",
+                                          "cookif",
+                                          "acceps",
+                                          "connectiom",
+                                          "x-real-iq",
                                           "a-name-that-is-longer-than-every-name-of-the-table" };
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
