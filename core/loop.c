@@ -552,6 +552,42 @@ struct block_pool *loop_pool(struct loop *loop)
     return loop->pool;
 }
 
+static void watch_on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop_watch *watch = (struct loop_watch *)arg;
+
+    loop_turn_begin(watch->loop);
+    watch->fn(watch);
+}
+
+int loop_watch_start(struct loop *loop, struct loop_watch *watch, int fd)
+{
+    if (watch->event == NULL) {
+        watch->loop = loop;
+        watch->fd = fd;
+        watch->event = event_new(loop->base, fd, EV_READ | EV_PERSIST, watch_on_event, watch);
+    }
+    if (watch->event == NULL || event_add(watch->event, NULL) != 0) {
+        return ERR_NO_MEMORY;
+    }
+    return 0;
+}
+
+void loop_watch_stop(struct loop_watch *watch)
+{
+    if (watch->event != NULL) {
+        event_del(watch->event);
+    }
+}
+
+void loop_watch_done(struct loop_watch *watch)
+{
+    if (watch->event != NULL) {
+        event_free(watch->event);
+        watch->event = NULL;
+    }
+}
+
 static void signal_on_event(evutil_socket_t signo, short what, void *arg)
 {
     struct loop_signal *signal = (struct loop_signal *)arg;

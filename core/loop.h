@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct event;
 struct event_base;
 struct evdns_base;
 struct block_pool;
@@ -86,6 +87,21 @@ void loop_free_later(struct loop *loop, struct loop_grave *link, void *ptr,
 /* Any thread: run fn(arg) on the loop's thread in a later turn, in order.  False when the loop is
  * gone or memory is short: fn will not run. */
 bool loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
+
+/* Call fn in each turn in which a descriptor that is no stream (a listener, a pipe) is readable.
+ * Embedded in its owner; zeroed but for fn is valid and unset. */
+struct loop_watch;
+typedef void loop_watch_fn(struct loop_watch *watch);
+struct loop_watch {
+    loop_watch_fn *fn;
+    struct loop *loop;
+    struct event *event;
+    int fd;
+};
+/* Start, or go on after loop_watch_stop() (then with the same fd). */
+int loop_watch_start(struct loop *loop, struct loop_watch *watch, int fd) MUST_CHECK;
+void loop_watch_stop(struct loop_watch *watch); /* may be started again */
+void loop_watch_done(struct loop_watch *watch); /* before fd is closed or the memory freed */
 
 /* Call fn on a signal (control thread only). */
 int loop_on_signal(struct loop *loop, int signo, void (*fn)(int signo, void *arg),

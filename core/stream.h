@@ -18,16 +18,17 @@
 #include "core/loop.h"
 
 #include <event2/event_struct.h>
+
 #include <stdint.h>
 #include <sys/socket.h>
 
 struct stream;
 
 struct stream_ops {
-    void (*connected)(struct stream *s);       /* stream_connect() has succeeded */
-    void (*readable)(struct stream *s);        /* in.len has grown */
-    void (*writable)(struct stream *s);        /* out is empty again after a short write */
-    void (*gone)(struct stream *s, int err);   /* ERR_EOF, ERR_RESET, ERR_IO, ERR_CONNECT,
+    void (*connected)(struct stream *s);     /* stream_connect() has succeeded */
+    void (*readable)(struct stream *s);      /* in.len has grown */
+    void (*writable)(struct stream *s);      /* out is empty again after a short write */
+    void (*gone)(struct stream *s, int err); /* ERR_EOF, ERR_RESET, ERR_IO, ERR_CONNECT,
                                                   ERR_NO_MEMORY; once; the owner must close */
 };
 

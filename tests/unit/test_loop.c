@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct loop *loop;
 static char trace[64]; /* what ran, one letter each */
@@ -319,6 +320,37 @@ START_TEST(a_signal_is_delivered_on_the_loop)
 }
 END_TEST
 
+static void on_watch(struct loop_watch *watch)
+{
+    note('w');
+}
+
+START_TEST(a_watch_runs_while_the_descriptor_is_readable)
+{
+    struct loop_watch watch = { .fn = on_watch };
+    int fds[2];
+
+    ck_assert_int_eq(pipe(fds), 0);
+    ck_assert_int_eq(loop_watch_start(loop, &watch, fds[0]), 0);
+    loop_turn(loop, false);
+    ck_assert_str_eq(trace, "");
+    ck_assert_int_eq(write(fds[1], "x", 1), 1);
+    loop_turn(loop, true);
+    loop_turn(loop, true);
+    ck_assert_str_eq(trace, "ww");
+    loop_watch_stop(&watch);
+    loop_turn(loop, false);
+    ck_assert_str_eq(trace, "ww");
+    ck_assert_int_eq(loop_watch_start(loop, &watch, fds[0]), 0);
+    loop_turn(loop, true);
+    ck_assert_str_eq(trace, "www");
+    loop_watch_done(&watch);
+    loop_watch_done(&watch);
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("loop");
@@ -337,6 +369,7 @@ int main(void)
     tcase_add_test(tc, a_cancelled_call_can_be_deferred_again);
     tcase_add_test(tc, mail_from_another_thread_arrives_in_order);
     tcase_add_test(tc, another_thread_stops_the_loop);
+    tcase_add_test(tc, a_watch_runs_while_the_descriptor_is_readable);
     tcase_add_test(tc, a_signal_is_delivered_on_the_loop);
     suite_add_tcase(suite, tc);
 
