@@ -5,4 +5,7 @@
 
 #include "plugins/plugin.h"
 
+extern const struct gw_plugin request_id_plugin, identity_strip_plugin, authorize_plugin,
+    identity_plugin;
+
 extern const struct gw_plugin *const builtin_plugins[]; /* ends with NULL */

@@ -1,1 +1,332 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Tells the upstream who the caller is, by headers.  Two plugins: identity_strip removes every such
+ * header of any route from every request (so that no client can claim to be someone, on no route);
+ * identity sets those of this route from the verified claims. */
+#include "plugins/builtin.h"
+#include "plugins/jwt/jwt_auth.h"
+
+#include <stdlib.h>
+
+#define MAX_VALUE_BYTES 1024u
+#define MAX_STRIPPED    256u
+
+struct strip_top {
+    struct slice names[MAX_STRIPPED]; /* lower case, in the snapshot's arena */
+    size_t count;
+};
+
+struct mapping {
+    struct slice claim;  /* a pointer when it starts with "/" */
+    struct slice header; /* lower case */
+};
+
+struct identity_route {
+    const struct json *json; /* only while the configuration is read */
+    struct mapping *mappings;
+    size_t count;
+};
+
+/* ---- configuration ---- */
+
+static void keep_json(const struct option_context *ctx, const struct json *value, const char *path,
+                      void *field)
+{
+    memcpy(field, &value, sizeof(value));
+}
+
+static const struct option route_options[] = {
+    { .name = "claims_to_headers",
+      .type = OPT_CUSTOM,
+      .offset = offsetof(struct identity_route, json),
+      .parse = keep_json,
+      .help = "Claims, by name or JSON Pointer, and the headers that carry them to the upstream." },
+    { .name = NULL },
+};
+
+static struct slice lower_copy(struct arena *arena, struct slice text)
+{
+    char *copy = arena_strdup(arena, text);
+
+    for (size_t i = 0; copy != NULL && i < text.len; i++) {
+        copy[i] = ascii_lower(copy[i]);
+    }
+    return slice_of(copy, copy == NULL ? 0 : text.len);
+}
+
+/* Equal when '_' is read as '-': upstreams (CGI, WSGI) cannot tell them apart. */
+static bool is_same_header(struct slice a, struct slice b)
+{
+    if (a.len != b.len) {
+        return false;
+    }
+    for (size_t i = 0; i < a.len; i++) {
+        char x = a.ptr[i] == '_' ? '-' : ascii_lower(a.ptr[i]);
+        char y = b.ptr[i] == '_' ? '-' : ascii_lower(b.ptr[i]);
+        if (x != y) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_reserved(struct slice name)
+{
+    static const struct slice reserved[] = {
+        { "authorization", 13 },
+        { "connection", 10 },
+        { "content-length", 14 },
+        { "expect", 6 },
+        { "host", 4 },
+        { "http2-settings", 14 },
+        { "keep-alive", 10 },
+        { "proxy-authenticate", 18 },
+        { "proxy-authorization", 19 },
+        { "proxy-connection", 16 },
+        { "te", 2 },
+        { "trailer", 7 },
+        { "transfer-encoding", 17 },
+        { "upgrade", 7 },
+    };
+
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+        if (is_same_header(name, reserved[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *header_fault(const struct json *value)
+{
+    if (value->type != JSON_STRING || value->key.len == 0) {
+        return "not the name of a header";
+    }
+    if (!header_name_is_valid(value->text)) {
+        return "the header's name has characters that no header may have";
+    }
+    return is_reserved(value->text) ? "this header has a meaning of its own in HTTP" : NULL;
+}
+
+static int add_mapping(struct identity_route *route, const struct option_context *ctx,
+                       const struct json *value, const char *path)
+{
+    const char *fault = header_fault(value);
+
+    for (size_t i = 0; fault == NULL && i < route->count; i++) {
+        if (is_same_header(route->mappings[i].header, value->text)) {
+            fault = "two claims for one header";
+        }
+    }
+    if (fault != NULL) {
+        diag_at(ctx->diag, DIAG_ERROR, value, path, "write {\"sub\": \"X-User-Id\"}", "%s", fault);
+        return ERR_CONFIG;
+    }
+    struct mapping *mapping = &route->mappings[route->count++];
+    mapping->claim = arena_copy(ctx->arena, value->key);
+    mapping->header = lower_copy(ctx->arena, value->text);
+    return 0;
+}
+
+static int identity_config_init(void *config, void *top, const struct option_context *ctx,
+                                const struct json *route_json, const char *path)
+{
+    struct identity_route *route = config;
+    const struct json *map = route->json;
+    int err = 0;
+
+    route->json = NULL;
+    if (map == NULL || route_json == NULL) {
+        return GW_NOT_ON_ROUTE;
+    }
+    const char *own_path = arena_printf(ctx->arena, "%s.claims_to_headers", path);
+    if (own_path == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    if (map->type != JSON_OBJECT || !jwt_route_has_auth(route_json)) {
+        bool is_object = map->type == JSON_OBJECT;
+        diag_at(ctx->diag, DIAG_ERROR, map, own_path,
+                is_object ? "remove it, or add \"auth\"" : "write {\"sub\": \"X-User-Id\"}",
+                is_object ? "a route without auth has no claims" : "not an object");
+        return ERR_CONFIG;
+    }
+    route->mappings = arena_calloc(ctx->arena, map->count + 1, sizeof(*route->mappings));
+    if (route->mappings == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    for (const struct json *value = map->child; value != NULL; value = value->next) {
+        int one = add_mapping(route, ctx, value, own_path);
+        err = one < 0 ? one : err;
+    }
+    return err;
+}
+
+/* Runs for every route, and so sees the headers of all. */
+static int strip_config_init(void *config, void *top_arg, const struct option_context *ctx,
+                             const struct json *route, const char *path)
+{
+    struct strip_top *top = top_arg;
+    const struct json *map =
+        json_is(route, JSON_OBJECT) ? json_get(route, SLICE("claims_to_headers")) : NULL;
+
+    for (const struct json *value = json_is(map, JSON_OBJECT) ? map->child : NULL; value != NULL;
+         value = value->next) {
+        bool is_known = header_fault(value) != NULL; /* identity reports that */
+        for (size_t i = 0; i < top->count && !is_known; i++) {
+            is_known = is_same_header(top->names[i], value->text);
+        }
+        if (is_known) {
+            continue;
+        }
+        if (top->count == MAX_STRIPPED) {
+            diag_at(ctx->diag, DIAG_ERROR, value, path, NULL, "more than 256 claim headers");
+            return ERR_CONFIG;
+        }
+        top->names[top->count] = lower_copy(ctx->arena, value->text);
+        if (slice_is_absent(top->names[top->count])) {
+            return ERR_NO_MEMORY;
+        }
+        top->count++;
+    }
+    return route == NULL ? GW_NOT_ON_ROUTE : 0;
+}
+
+/* ---- requests ---- */
+
+static enum gw_verdict strip_on_request(struct gw_call *call)
+{
+    const struct strip_top *top = call->top;
+
+    for (size_t i = 0; i < top->count; i++) {
+        headers_remove_folded(gw_headers(call->req), top->names[i]);
+    }
+    return GW_NEXT;
+}
+
+static bool is_plain_text(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c < 0x20 || c >= 0x7f) {
+            return false;
+        }
+    }
+    return text.len <= MAX_VALUE_BYTES;
+}
+
+/* The members joined by ","; a member with a comma could pass for two. */
+static bool join_array(const struct json *array, char **at, struct slice *ret)
+{
+    char *start = *at;
+    size_t len = 0;
+
+    for (const struct json *item = array->child; item != NULL; item = item->next) {
+        if (item->type != JSON_STRING || !is_plain_text(item->text) ||
+            memchr(item->text.ptr, ',', item->text.len) != NULL ||
+            len + item->text.len + 1 > MAX_VALUE_BYTES + 1) {
+            return false;
+        }
+        if (len > 0) {
+            start[len++] = ',';
+        }
+        memcpy(start + len, item->text.ptr, item->text.len);
+        len += item->text.len;
+    }
+    *at = start + len;
+    *ret = slice_of(start, len);
+    return len <= MAX_VALUE_BYTES;
+}
+
+static bool header_value(const struct json *claim, char **at, struct slice *ret)
+{
+    switch (claim->type) {
+    case JSON_BOOL: *ret = claim->boolean ? SLICE("true") : SLICE("false"); return true;
+    case JSON_NUMBER:
+    case JSON_STRING: *ret = claim->text; return is_plain_text(claim->text);
+    case JSON_ARRAY: return join_array(claim, at, ret);
+    case JSON_NULL:
+    case JSON_OBJECT: return false;
+    }
+    return false;
+}
+
+/* Room that the joined arrays of a route need. */
+static size_t joined_bytes(const struct token *token, const struct identity_route *route)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < route->count; i++) {
+        const struct json *claim = claims_find(token->claims, route->mappings[i].claim);
+        bytes += json_is(claim, JSON_ARRAY) ? MAX_VALUE_BYTES + 2 : 0;
+    }
+    return bytes;
+}
+
+/* Keep the values of the last route with the token: they are the same for each of its requests. */
+static enum jwt_reason make_values(struct token *token, const struct identity_route *route)
+{
+    size_t slices = route->count * sizeof(struct slice);
+    struct slice *values = calloc(1, slices + joined_bytes(token, route) + 1);
+    char *at = (char *)values + slices;
+    enum jwt_reason reason = JWT_OK;
+
+    if (values == NULL) {
+        return JWT_NO_MEMORY;
+    }
+    for (size_t i = 0; i < route->count && reason == JWT_OK; i++) {
+        const struct json *claim = claims_find(token->claims, route->mappings[i].claim);
+        if (claim != NULL && !header_value(claim, &at, &values[i])) {
+            reason = JWT_CLAIM_UNUSABLE;
+        }
+    }
+    free(token->headers.values);
+    token->headers.values = values;
+    token->headers.config = route;
+    token->headers.reason = reason;
+    return reason;
+}
+
+static enum gw_verdict identity_on_request(struct gw_call *call)
+{
+    const struct identity_route *route = call->config;
+    const struct jwt_identity *identity = gw_slot_get(call->req, &jwt_identity_slot);
+
+    if (identity == NULL) {
+        return GW_FAIL;
+    }
+    struct token *token = identity->token;
+    if (token == NULL) {
+        return GW_NEXT;
+    }
+    enum jwt_reason reason =
+        token->headers.config == route ? token->headers.reason : make_values(token, route);
+    if (reason != JWT_OK) {
+        return jwt_refuse(call, reason, SLICE_ABSENT);
+    }
+    for (size_t i = 0; i < route->count; i++) {
+        struct slice value = token->headers.values[i];
+        if (!slice_is_absent(value) &&
+            gw_header_set(call->req, route->mappings[i].header, value) < 0) {
+            return GW_FAIL;
+        }
+    }
+    return GW_NEXT;
+}
+
+const struct gw_plugin identity_strip_plugin = {
+    .abi = GW_PLUGIN_ABI,
+    .size = sizeof(struct gw_plugin),
+    .name = "identity_strip",
+    .top_size = sizeof(struct strip_top),
+    .config_init = strip_config_init,
+    .on_request = strip_on_request,
+};
+
+const struct gw_plugin identity_plugin = {
+    .abi = GW_PLUGIN_ABI,
+    .size = sizeof(struct gw_plugin),
+    .name = "identity",
+    .route_options = route_options,
+    .config_size = sizeof(struct identity_route),
+    .config_init = identity_config_init,
+    .on_request = identity_on_request,
+};

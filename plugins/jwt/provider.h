@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who may issue tokens, and how we know that it was them.  Built when a snapshot is built, then
+ * read-only and shared by all threads. */
+#pragma once
+
+#include "core/options.h"
+#include "plugins/jwt/claims.h"
+#include "plugins/jwt/jwk.h"
+
+#define PROVIDER_MAX_TRIES 8u /* keys tried for a token without kid */
+
+enum token_place { TOKEN_IN_HEADER, TOKEN_IN_COOKIE, TOKEN_IN_QUERY };
+
+struct token_source {
+    enum token_place place;
+    struct slice name;   /* header (lower case), cookie or parameter */
+    struct slice scheme; /* of a header; empty: the whole value is the token */
+};
+
+struct provider {
+    struct option_element element; /* name */
+    unsigned index;
+
+    /* As read. */
+    struct slice issuer;
+    const struct json *audiences_json, *algorithms_json, *keys_json, *token_json;
+    struct option_strings token_types; /* count 0: the default ones */
+    bool accept_bound_tokens;
+    uint64_t clock_skew_ms, max_lifetime_ms, max_token_bytes;
+
+    /* Made from it. */
+    uint32_t algorithms; /* mask of 1 << enum jwa_id */
+    bool is_symmetric;   /* HS* */
+    struct token_source source;
+    struct claims_policy policy;
+    struct jwk *keys; /* heap */
+    size_t key_count;
+    size_t key_room;
+};
+
+extern const struct option provider_options[];
+
+/* Finish a provider that the options were read into; all errors go to ctx->diag. ERR_CONFIG. */
+int provider_init(struct provider *provider, const struct option_context *ctx) MUST_CHECK;
+void provider_done(struct provider *provider);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plugins/jwt/verify.h"
+
+#include <stdlib.h>
+
+#define MAX_CLAIMS_BYTES    6144u
+#define DEFAULT_TOKEN_BYTES 8192u
+
+int verify_keys_init(struct verify_keys *keys, const struct provider *provider)
+{
+    size_t count = provider->key_count * JWA_IDS;
+
+    *keys = (struct verify_keys){ .provider = provider };
+    keys->verifiers = calloc(count > 0 ? count : 1, sizeof(struct jwa_verifier *));
+    return keys->verifiers == NULL ? ERR_NO_MEMORY : 0;
+}
+
+void verify_keys_done(struct verify_keys *keys)
+{
+    if (keys->verifiers == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < keys->provider->key_count * JWA_IDS; i++) {
+        jwa_verifier_free(keys->verifiers[i]);
+    }
+    free(keys->verifiers);
+    keys->verifiers = NULL;
+}
+
+static struct slice without_application(struct slice type)
+{
+    const struct slice prefix = SLICE("application/");
+
+    if (type.len > prefix.len && slice_eq_nocase(slice_of(type.ptr, prefix.len), prefix)) {
+        return slice_skip(type, prefix.len); /* RFC 7515 section 4.1.9 */
+    }
+    return type;
+}
+
+static bool type_is_accepted(const struct provider *provider, const struct jws_header *header)
+{
+    static const struct slice defaults[] = { { "at+jwt", 6 }, { "JWT", 3 } };
+    const struct option_strings *own = &provider->token_types;
+    const struct slice *types = own->count > 0 ? own->items : defaults;
+    size_t count = own->count > 0 ? own->count : sizeof(defaults) / sizeof(defaults[0]);
+
+    if (header->typ_is_bad) {
+        return false;
+    }
+    if (slice_is_absent(header->typ)) {
+        return own->count == 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (slice_eq_nocase(without_application(header->typ), without_application(types[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum jwt_reason try_key(struct verify_keys *keys, size_t index, const struct jwa *alg,
+                               struct slice input, struct slice sig)
+{
+    struct jwa_verifier **verifier = &keys->verifiers[index * JWA_IDS + alg->id];
+
+    if (*verifier == NULL) {
+        *verifier = jwa_verifier_new(alg, &keys->provider->keys[index].key);
+        if (*verifier == NULL) {
+            return JWT_NO_MEMORY;
+        }
+    }
+    return jwa_verify(*verifier, input, (const uint8_t *)sig.ptr, sig.len) ? JWT_OK
+                                                                           : JWT_SIGNATURE_INVALID;
+}
+
+static bool key_allows(const struct jwk *jwk, const struct jwa *alg)
+{
+    return (jwk->alg == NULL || jwk->alg == alg) && jwa_key_fits(&jwk->key, alg);
+}
+
+/* Without kid: the keys of the right type, but not many. */
+static enum jwt_reason try_all_keys(struct verify_keys *keys, const struct jwa *alg,
+                                    struct slice input, struct slice sig)
+{
+    enum jwt_reason reason = JWT_KID_UNKNOWN;
+    unsigned tries = 0;
+
+    for (size_t i = 0; i < keys->provider->key_count && tries < PROVIDER_MAX_TRIES; i++) {
+        if (!key_allows(&keys->provider->keys[i], alg)) {
+            continue;
+        }
+        tries++;
+        reason = try_key(keys, i, alg, input, sig);
+        if (reason != JWT_SIGNATURE_INVALID) {
+            return reason;
+        }
+    }
+    return reason;
+}
+
+static enum jwt_reason check_signature(struct verify_keys *keys, const struct jws_header *header,
+                                       const struct jwa *alg, struct slice input, struct slice sig)
+{
+    const struct provider *provider = keys->provider;
+
+    if (slice_is_absent(header->kid)) {
+        return try_all_keys(keys, alg, input, sig);
+    }
+    for (size_t i = 0; i < provider->key_count; i++) {
+        const struct jwk *jwk = &provider->keys[i];
+        if (!slice_is_absent(jwk->kid) && slice_eq(jwk->kid, header->kid)) {
+            /* A key serves its own type of algorithm only, whatever the token says. */
+            return key_allows(jwk, alg) ? try_key(keys, i, alg, input, sig) : JWT_ALG_NOT_ALLOWED;
+        }
+    }
+    return JWT_KID_UNKNOWN;
+}
+
+static const struct jwa *accepted_algorithm(const struct provider *provider,
+                                            const struct jws_header *header)
+{
+    const struct jwa *alg = slice_is_absent(header->alg) ? NULL : jwa_find(header->alg);
+
+    return alg != NULL && (provider->algorithms & (1u << alg->id)) != 0 ? alg : NULL;
+}
+
+static struct json *parse_claims(struct arena *arena, struct slice text, size_t max_token_bytes)
+{
+    struct json_limits limits = json_limits_token;
+
+    limits.max_bytes = max_token_bytes > DEFAULT_TOKEN_BYTES ? max_token_bytes : MAX_CLAIMS_BYTES;
+    return json_parse(arena, text, &limits, NULL);
+}
+
+static enum jwt_reason check_claims(struct verify_keys *keys, struct slice text,
+                                    struct slice payload, int64_t now, struct arena *arena,
+                                    struct verify_result *ret)
+{
+    const struct provider *provider = keys->provider;
+    const struct json *claims = parse_claims(arena, payload, provider->max_token_bytes);
+    struct claims_times times;
+
+    if (claims == NULL) {
+        return JWT_TOKEN_MALFORMED;
+    }
+    enum jwt_reason reason = claims_check(claims, &provider->policy, now, &times);
+    if (reason != JWT_OK) {
+        return reason;
+    }
+    ret->token = token_new(provider, text, ret->kid, claims, &times);
+    return ret->token == NULL ? JWT_NO_MEMORY : JWT_OK;
+}
+
+static enum jwt_reason decode_parts(struct arena *arena, const struct jws *jws,
+                                    struct slice *payload, struct slice *sig)
+{
+    int err = jws_decode(arena, jws->payload, payload);
+
+    if (err == 0) {
+        err = jws_decode(arena, jws->signature, sig);
+    }
+    if (err == 0) {
+        return JWT_OK;
+    }
+    return err == ERR_NO_MEMORY ? JWT_NO_MEMORY : JWT_TOKEN_MALFORMED;
+}
+
+enum jwt_reason verify_token(struct verify_keys *keys, struct slice text, int64_t now,
+                             struct arena *arena, struct verify_result *ret)
+{
+    const struct provider *provider = keys->provider;
+    struct jws_header header;
+    struct slice payload, sig;
+    enum jwt_reason reason;
+    struct jws jws;
+
+    *ret = (struct verify_result){ 0 };
+    if (text.len > provider->max_token_bytes) {
+        return JWT_TOKEN_TOO_LARGE;
+    }
+    if (jws_split(text, &jws) < 0) {
+        return JWT_TOKEN_MALFORMED;
+    }
+    reason = decode_parts(arena, &jws, &payload, &sig);
+    if (reason != JWT_OK) {
+        return reason;
+    }
+    reason = jws_read_header(arena, jws.header, &header);
+    if (reason != JWT_OK) {
+        return reason;
+    }
+    ret->kid = header.kid;
+    const struct jwa *alg = accepted_algorithm(provider, &header);
+    if (alg == NULL) {
+        return JWT_ALG_NOT_ALLOWED;
+    }
+    if (!type_is_accepted(provider, &header)) {
+        return JWT_TOKEN_TYPE_REJECTED;
+    }
+    if (header.has_crit) { /* no extension is implemented (RFC 7515 section 4.1.11) */
+        return JWT_CRIT_UNSUPPORTED;
+    }
+    reason = check_signature(keys, &header, alg, jws.signing_input, sig);
+    if (reason != JWT_OK) {
+        return reason;
+    }
+    return check_claims(keys, text, payload, now, arena, ret);
+}
+
+enum jwt_reason verify_peek_issuer(struct slice text, struct arena *arena, struct slice *ret)
+{
+    struct slice payload;
+    struct jws jws;
+
+    if (jws_split(text, &jws) < 0) {
+        return JWT_TOKEN_MALFORMED;
+    }
+    int err = jws_decode(arena, jws.payload, &payload);
+    if (err < 0) {
+        return err == ERR_NO_MEMORY ? JWT_NO_MEMORY : JWT_TOKEN_MALFORMED;
+    }
+    const struct json *claims = parse_claims(arena, payload, text.len);
+    if (!json_is(claims, JSON_OBJECT)) {
+        return JWT_TOKEN_MALFORMED;
+    }
+    const struct json *iss = json_get(claims, SLICE("iss"));
+    if (iss == NULL) {
+        return JWT_CLAIM_MISSING;
+    }
+    *ret = json_is(iss, JSON_STRING) ? iss->text : SLICE("");
+    return JWT_OK;
+}
