@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Body bytes between the two sides of an attempt: the request's up, the response's down.  Each
+ * direction stops its source while its sink is behind, so that memory is bounded whatever the
+ * peers do. */
+#pragma once
+
+#include "gateway/attempt.h"
+
+/* Up: write what has arrived of the request's body, then ask the client for more. */
+void relay_up(struct attempt *attempt);
+/* Parts of it: append to the connection's output (nothing when there is none); send and set the deadline. */
+int relay_write_body(struct attempt *attempt) MUST_CHECK;
+void relay_flush_up(struct attempt *attempt);
+
+/* Down: move response bytes to the client.  May end the attempt in DONE or FAILED. */
+void relay_down(struct attempt *attempt);

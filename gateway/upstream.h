@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A named group of targets, as one worker sees it: which target is next, what their names resolve to,
+ * which of them refused connections lately.  Owned by the worker. */
+#pragma once
+
+#include "core/resolve.h"
+#include "gateway/config.h"
+
+struct upstream_conn;
+struct worker;
+
+struct upstream_target {
+    const struct config_target *config;
+    struct upstream *upstream;
+    int64_t credit;    /* smooth weighted round robin */
+    unsigned active;   /* requests on it now */
+    unsigned failures; /* connects refused in a row */
+    uint64_t avoid_until_ms;
+    struct upstream_conn *idle; /* newest first (upstream_pool.c) */
+    unsigned idle_count;
+
+    /* Names only: the last good answer is kept when a later one fails. */
+    struct resolve_address addresses[RESOLVE_MAX_ADDRESSES];
+    unsigned address_count, next_address;
+    uint64_t resolved_until_ms;
+    struct resolve_query *query;
+    struct attempt *waiting; /* attempts that wait for the first answer */
+};
+
+struct upstream {
+    const struct config_upstream *config;
+    struct worker *worker;
+    struct upstream_target *targets;
+    unsigned target_count;
+    unsigned connections; /* leased, connecting and idle */
+};
+
+int upstreams_init(struct worker *worker) MUST_CHECK;
+void upstreams_done(struct worker *worker);
+
+/* The next target by the upstream's balancing, leaving out those of the `tried` bits (the first 64)
+ * and, while there are others, those that refused lately.  NULL: all were tried. */
+struct upstream_target *upstream_choose(struct upstream *upstream, uint64_t tried);
+uint64_t upstream_target_bit(const struct upstream_target *target);
+
+/* The address to connect to; false while the name is being resolved (or cannot be: *ret_err). */
+bool upstream_address(struct upstream_target *target, struct sockaddr_storage *ret_addr,
+                      socklen_t *ret_len, int *ret_err);
+/* A name that is to be asked (first use, or its TTL has ended) is asked now. */
+void upstream_resolve(struct upstream_target *target);
+
+void upstream_target_failed(struct upstream_target *target);
+void upstream_target_worked(struct upstream_target *target);
+/* Is it in use, i.e. did it not refuse lately?  For the metric. */
+bool upstream_target_is_up(const struct upstream_target *target);
