@@ -1,1 +1,231 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/chain.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "gateway/metrics.h"
+
+int chain_begin(struct request *req)
+{
+    size_t bytes = req->route->chain_state_bytes;
+
+    if (bytes == 0) {
+        return 0;
+    }
+    req->chain_state = arena_calloc(&req->arena, 1, bytes);
+    return req->chain_state == NULL ? ERR_NO_MEMORY : 0;
+}
+
+struct gw_call chain_call(struct request *req, unsigned link)
+{
+    const struct config_link *at = &req->route->chain[link];
+
+    return (struct gw_call){
+        .req = gw_request_of(req),
+        .config = at->config,
+        .top = at->top,
+        .worker = req->view->plugin_workers[at->plugin_index],
+        .state = at->plugin->state_size == 0 ? NULL : req->chain_state + at->state_offset,
+    };
+}
+
+static enum gw_verdict run_hook(struct request *req)
+{
+    const struct gw_plugin *plugin = req->route->chain[req->link].plugin;
+    struct gw_call call = chain_call(req, req->link);
+
+    req->links_entered = (uint16_t)(req->link + 1);
+    return plugin->on_request == NULL ? GW_NEXT : plugin->on_request(&call);
+}
+
+/* GW_WAIT with nothing pending would hang the request for ever. */
+static enum gw_verdict check_wait(struct request *req, enum gw_verdict verdict)
+{
+    if (verdict == GW_WAIT && req->ops == NULL) {
+        log_error("chain", "wait_without_operation plugin=%s",
+                  req->route->chain[req->link].plugin->name);
+        request_fail(req, OUTCOME_INTERNAL_ERROR, "plugin_bug");
+        return GW_FAIL;
+    }
+    return verdict;
+}
+
+enum gw_verdict chain_advance(struct request *req)
+{
+    while (req->link < req->route->chain_length) {
+        enum gw_verdict verdict = GW_WAIT;
+
+        switch ((enum chain_state)req->chain) {
+        case CHAIN_HOOK: verdict = run_hook(req); break;
+        case CHAIN_ANSWERED: verdict = (enum gw_verdict)req->verdict; break;
+        case CHAIN_WAITING: return GW_WAIT;
+        }
+        verdict = check_wait(req, verdict);
+        if (verdict == GW_WAIT) {
+            req->chain = CHAIN_WAITING;
+            return GW_WAIT;
+        }
+        chain_cancel(req);
+        req->chain = CHAIN_HOOK;
+        if (verdict != GW_NEXT) {
+            return verdict;
+        }
+        req->link++;
+    }
+    return GW_NEXT;
+}
+
+enum gw_verdict chain_respond(struct request *req)
+{
+    for (unsigned i = req->links_entered; i > 0; i--) {
+        const struct gw_plugin *plugin = req->route->chain[i - 1].plugin;
+
+        if (plugin->on_response == NULL) {
+            continue;
+        }
+        struct gw_call call = chain_call(req, i - 1);
+        if (plugin->on_response(&call) != GW_NEXT) {
+            return GW_FAIL;
+        }
+    }
+    return GW_NEXT;
+}
+
+static void waitlist_leave(struct gw_op *op)
+{
+    struct gw_waitlist *list = op->waitlist;
+
+    if (list == NULL) {
+        return;
+    }
+    *op->wait_at = op->wait_next;
+    if (op->wait_next != NULL) {
+        op->wait_next->wait_at = op->wait_at;
+    } else {
+        list->last = op->wait_at;
+    }
+    op->waitlist = NULL;
+}
+
+static void op_drop(struct gw_op *op)
+{
+    waitlist_leave(op);
+    loop_timer_remove(op->req->worker->loop, &op->timer);
+    loop_call_cancel(&op->call);
+    if (op->next != NULL) {
+        op->next->prev = op->prev;
+    }
+    if (op->prev != NULL) {
+        op->prev->next = op->next;
+    } else {
+        op->req->ops = op->next;
+    }
+}
+
+void chain_cancel(struct request *req)
+{
+    while (req->ops != NULL) {
+        op_drop(req->ops);
+    }
+}
+
+void chain_end(struct request *req)
+{
+    for (unsigned i = 0; i < req->links_entered; i++) {
+        const struct gw_plugin *plugin = req->route->chain[i].plugin;
+
+        if (plugin->on_end != NULL) {
+            struct gw_call call = chain_call(req, i);
+
+            plugin->on_end(&call);
+        }
+    }
+    req->links_entered = 0;
+}
+
+/* The operation is over: its callback decides, the driver goes on. */
+static void op_complete(struct gw_op *op)
+{
+    struct request *req = op->req;
+    gw_hook_fn *fn = op->fn;
+    struct gw_call call = chain_call(req, req->link);
+
+    op_drop(op);
+    req->verdict = (uint8_t)fn(&call);
+    req->chain = CHAIN_ANSWERED;
+    request_run(req);
+}
+
+static void op_on_timer(struct loop_timer *timer)
+{
+    op_complete((struct gw_op *)(void *)((char *)timer - offsetof(struct gw_op, timer)));
+}
+
+static void op_on_call(struct loop_call *call)
+{
+    op_complete((struct gw_op *)(void *)((char *)call - offsetof(struct gw_op, call)));
+}
+
+static struct gw_op *op_new(struct gw_call *call, gw_hook_fn *fn)
+{
+    struct request *req = request_of(call->req);
+    struct gw_op *op = arena_calloc(&req->arena, 1, sizeof(*op));
+
+    if (op == NULL) {
+        return NULL;
+    }
+    op->req = req;
+    op->fn = fn;
+    op->timer.fn = op_on_timer;
+    op->call.fn = op_on_call;
+    op->next = req->ops;
+    if (op->next != NULL) {
+        op->next->prev = op;
+    }
+    req->ops = op;
+    return op;
+}
+
+enum gw_verdict gw_sleep(struct gw_call *call, unsigned ms, gw_hook_fn *fn)
+{
+    struct gw_op *op = op_new(call, fn);
+
+    if (op == NULL) {
+        return GW_FAIL;
+    }
+    if (loop_timer_set(op->req->worker->loop, &op->timer, clock_ms() + ms) != 0) {
+        op_drop(op);
+        return GW_FAIL;
+    }
+    return GW_WAIT;
+}
+
+void gw_waitlist_init(struct gw_waitlist *list)
+{
+    list->first = NULL;
+    list->last = &list->first;
+}
+
+enum gw_verdict gw_waitlist_join(struct gw_call *call, struct gw_waitlist *list, gw_hook_fn *fn)
+{
+    struct gw_op *op = op_new(call, fn);
+
+    if (op == NULL) {
+        return GW_FAIL;
+    }
+    op->waitlist = list;
+    op->wait_at = list->last;
+    *list->last = op;
+    list->last = &op->wait_next;
+    return GW_WAIT;
+}
+
+void gw_waitlist_wake(struct gw_waitlist *list)
+{
+    while (list->first != NULL) {
+        struct gw_op *op = list->first;
+
+        waitlist_leave(op);
+        loop_defer(op->req->worker->loop, &op->call);
+    }
+}
