@@ -1,1 +1,244 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/conn.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "gateway/codec.h"
+#include "gateway/metrics.h"
+#include "gateway/request.h"
+#include "gateway/worker.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CONN_MIN_INPUT_BYTES 65536u
+#define CONN_LINGER_MS       2000u
+
+#define TO(s)                SM_BIT(CONN_##s)
+static const struct sm_state conn_states[] = {
+    [CONN_OPEN] = { "open", TO(DRAIN) | TO(LINGER) | TO(CLOSED) },
+    [CONN_DRAIN] = { "drain", TO(LINGER) | TO(CLOSED) },
+    [CONN_LINGER] = { "linger", TO(CLOSED) },
+    [CONN_CLOSED] = { "closed", 0 },
+};
+#undef TO
+
+static const char *const conn_end_words[] = {
+#define X(name, word) [CONN_END_##name] = word,
+    CONN_END_TABLE(X)
+#undef X
+};
+
+static void conn_on_timer(struct loop_timer *timer);
+
+static void conn_store_peer(struct conn *conn, const struct sockaddr *addr)
+{
+    if (addr->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)addr;
+
+        memcpy(conn->peer, &in6->sin6_addr, 16);
+        conn->peer_port = ntohs(in6->sin6_port);
+    } else if (addr->sa_family == AF_INET) {
+        const struct sockaddr_in *in4 = (const struct sockaddr_in *)(const void *)addr;
+
+        conn->peer[10] = conn->peer[11] = 0xff;
+        memcpy(conn->peer + 12, &in4->sin_addr, 4);
+        conn->peer_port = ntohs(in4->sin_port);
+    }
+}
+
+static void conn_count(const struct conn *conn, const char *family, const char *reason)
+{
+    const struct config *config = conn->worker->view->config;
+    const struct config_listener *listener = &config->listeners[conn->listener_index];
+    char labels[160];
+
+    if (reason == NULL) {
+        snprintf(labels, sizeof(labels), "listener=\"%.*s\"", SLICE_FMT(listener->element.name));
+    } else {
+        snprintf(labels, sizeof(labels), "listener=\"%.*s\",reason=\"%s\"",
+                 SLICE_FMT(listener->element.name), reason);
+    }
+    uint64_t *number = metrics_number(conn->worker->metrics, family, labels);
+    if (number != NULL) {
+        (*number)++;
+    }
+}
+
+static void conn_link(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    conn->next = worker->conns;
+    if (conn->next != NULL) {
+        conn->next->prev = conn;
+    }
+    worker->conns = conn;
+    worker->conn_count++;
+}
+
+static void conn_unlink(struct conn *conn)
+{
+    if (conn->next != NULL) {
+        conn->next->prev = conn->prev;
+    }
+    if (conn->prev != NULL) {
+        conn->prev->next = conn->next;
+    } else {
+        conn->worker->conns = conn->next;
+    }
+    conn->worker->conn_count--;
+}
+
+void conn_new(struct worker *worker, unsigned listener_index, int fd, const struct sockaddr *addr)
+{
+    const struct config_limits *limits = &worker->view->config->server.limits;
+    size_t in_max = limits->header_bytes + BUF_BLOCK_BYTES;
+    struct conn *conn = calloc(1, sizeof(*conn));
+
+    if (conn == NULL) {
+        close(fd);
+        return;
+    }
+    conn->worker = worker;
+    conn->listener_index = (uint8_t)listener_index;
+    conn->codec = &codec_h1;
+    conn->timer.fn = conn_on_timer;
+    sm_init(&conn->sm, conn_states, CONN_OPEN);
+    conn_store_peer(conn, addr);
+    if (stream_open(&conn->stream, worker->loop, fd, conn->codec->stream_ops,
+                    in_max > CONN_MIN_INPUT_BYTES ? in_max : CONN_MIN_INPUT_BYTES) != 0) {
+        close(fd);
+        free(conn);
+        return;
+    }
+    conn_link(conn);
+    conn_count(conn, "jwtgate_connections_accepted_total", NULL);
+    conn->codec->open(conn);
+}
+
+void conn_close(struct conn *conn, enum conn_end why)
+{
+    struct worker *worker = conn->worker;
+    struct request *req = conn->request;
+
+    if (!conn_is_open(conn)) {
+        return;
+    }
+    sm_move(&conn->sm, CONN_CLOSED, conn_end_words[why]);
+    stream_close(&conn->stream);
+    loop_timer_remove(worker->loop, &conn->timer);
+    conn_count(conn, "jwtgate_connections_closed_total", conn_end_words[why]);
+    conn_unlink(conn);
+    loop_free_later(worker->loop, &conn->grave, conn, free);
+    if (req != NULL) {
+        conn->request = NULL;
+        request_client_gone(req);
+    }
+    worker_conn_gone(worker);
+}
+
+void conn_linger(struct conn *conn)
+{
+    sm_move(&conn->sm, CONN_LINGER, "last answer sent");
+    stream_shutdown(&conn->stream);
+    buf_clear(&conn->stream.in);
+    stream_resume(&conn->stream);
+    stream_taken(&conn->stream);
+    conn_set_deadline(conn, CONN_DEADLINE_LINGER, CONN_LINGER_MS);
+}
+
+void conn_drain(struct conn *conn)
+{
+    if (conn->sm.state != CONN_OPEN) {
+        return;
+    }
+    sm_move(&conn->sm, CONN_DRAIN, "the worker drains");
+    conn->codec->next(conn);
+}
+
+void conn_set_deadline(struct conn *conn, enum conn_deadline deadline, uint64_t ms)
+{
+    conn->deadline = (uint8_t)deadline;
+    if (deadline == CONN_DEADLINE_NONE) {
+        loop_timer_clear(&conn->timer);
+        return;
+    }
+    conn->progress = conn->stream.bytes_in + conn->stream.bytes_out;
+    if (loop_timer_set(conn->worker->loop, &conn->timer, clock_ms() + ms) != 0) {
+        conn_close(conn, CONN_END_ERROR);
+    }
+}
+
+/* The client sent or took something since the deadline was set: it is slow, not gone. */
+static bool conn_made_progress(const struct conn *conn, uint64_t least_bytes)
+{
+    uint64_t now = conn->stream.bytes_in + conn->stream.bytes_out;
+
+    return now - conn->progress >= least_bytes;
+}
+
+static void conn_on_timer(struct loop_timer *timer)
+{
+    struct conn *conn = (struct conn *)(void *)((char *)timer - offsetof(struct conn, timer));
+    const struct config_timeouts *timeouts = &conn->worker->view->config->server.timeouts;
+    uint64_t least_body = CODEC_BODY_MIN_BYTES_PER_S * timeouts->request_body / 1000;
+
+    switch ((enum conn_deadline)conn->deadline) {
+    case CONN_DEADLINE_NONE: return;
+    case CONN_DEADLINE_KEEP_ALIVE: conn_close(conn, CONN_END_IDLE); return;
+    case CONN_DEADLINE_LINGER: conn_close(conn, CONN_END_DONE); return;
+    case CONN_DEADLINE_HEAD: conn->codec->head_late(conn); return;
+    case CONN_DEADLINE_BODY:
+        if (conn_made_progress(conn, least_body)) {
+            conn_set_deadline(conn, CONN_DEADLINE_BODY, timeouts->request_body);
+            return;
+        }
+        request_refuse(conn->request, OUTCOME_REQUEST_TIMEOUT, "body_timeout");
+        return;
+    case CONN_DEADLINE_WRITE:
+        if (conn_made_progress(conn, 1)) {
+            conn_set_deadline(conn, CONN_DEADLINE_WRITE, timeouts->write);
+            return;
+        }
+        stream_abort(&conn->stream);
+        conn_close(conn, CONN_END_ERROR);
+        return;
+    }
+}
+
+static size_t format_ipv4(const uint8_t *bytes, char *ret)
+{
+    char *p = ret;
+
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned v = bytes[i];
+
+        if (v >= 100) {
+            *p++ = (char)('0' + v / 100);
+        }
+        if (v >= 10) {
+            *p++ = (char)('0' + v / 10 % 10);
+        }
+        *p++ = (char)('0' + v % 10);
+        *p++ = '.';
+    }
+    p[-1] = '\0';
+    return (size_t)(p - ret) - 1;
+}
+
+size_t conn_peer_text(const struct conn *conn, char *ret)
+{
+    static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+
+    if (memcmp(conn->peer, mapped, sizeof(mapped)) == 0) {
+        return format_ipv4(conn->peer + 12, ret);
+    }
+    if (inet_ntop(AF_INET6, conn->peer, ret, INET6_ADDRSTRLEN) == NULL) {
+        ret[0] = '\0';
+    }
+    return strlen(ret);
+}

@@ -19,6 +19,15 @@ struct worker;
 
 enum conn_state { CONN_OPEN, CONN_DRAIN, CONN_LINGER, CONN_CLOSED };
 
+enum conn_deadline {
+    CONN_DEADLINE_NONE,
+    CONN_DEADLINE_HEAD,       /* the head must be complete */
+    CONN_DEADLINE_KEEP_ALIVE, /* the next head must begin */
+    CONN_DEADLINE_BODY,       /* the client must send its body */
+    CONN_DEADLINE_WRITE,      /* the client must take bytes */
+    CONN_DEADLINE_LINGER,
+};
+
 /* Why a connection ended: label of jwtgate_connections_closed_total. */
 #define CONN_END_TABLE(X)                                                                          \
     X(CLIENT, "client")                                                                            \
@@ -48,11 +57,10 @@ struct conn {
     struct h1_scan scan;
     uint32_t requests; /* started on this connection */
     uint8_t listener_index;
-    bool keep_alive; /* after the current answer */
-    bool running;    /* the codec is in its loop */
-    bool discarding; /* dropping an unread request body */
-    bool chunked;    /* the response body is sent chunked */
-    bool head_seen;  /* bytes of the next head have arrived */
+    uint8_t deadline;  /* enum conn_deadline: what the timer is for */
+    bool keep_alive;   /* after the current answer */
+    bool running;      /* the codec is in its loop */
+    uint64_t progress; /* bytes moved when the timer was set */
 
     uint8_t peer[16]; /* IPv4 as ::ffff:a.b.c.d */
     uint16_t peer_port;
@@ -64,6 +72,8 @@ void conn_new(struct worker *worker, unsigned listener_index, int fd, const stru
 void conn_close(struct conn *conn, enum conn_end why);
 /* Answer is out: close so that the client can still read it. */
 void conn_linger(struct conn *conn);
+/* Set the one deadline, `ms` from now; NONE clears it. */
+void conn_set_deadline(struct conn *conn, enum conn_deadline deadline, uint64_t ms);
 /* The worker drains: close when idle, else after the current request. */
 void conn_drain(struct conn *conn);
 static inline bool conn_is_open(const struct conn *conn)
