@@ -46,7 +46,8 @@ struct request_body {   /* the client's body on its way up */
 struct request {
     struct sm sm;
     bool running, again; /* request_run() is on the stack; was called again meanwhile */
-    struct conn *conn;   /* NULL after the client has gone */
+    uint8_t listener_index;
+    struct conn *conn; /* NULL when the client has gone, or has all of its answer */
     struct worker *worker;
     struct config_view *view; /* a reference */
     struct arena arena;
@@ -58,8 +59,10 @@ struct request {
     uint32_t allowed_methods;         /* for 405 */
 
     /* The chain (chain.c). */
-    unsigned link;          /* position */
-    unsigned links_entered; /* on_end() runs for these */
+    uint8_t chain;          /* enum chain_state */
+    uint8_t verdict;        /* enum gw_verdict of a callback, when CHAIN_ANSWERED */
+    uint16_t link;          /* position */
+    uint16_t links_entered; /* on_end() runs for these */
     struct gw_op *ops;      /* pending operations */
     char *chain_state;      /* state bytes of all links */
     struct request_slot slots[REQUEST_SLOTS];
@@ -70,16 +73,18 @@ struct request {
     struct attempt *attempt; /* NULL: none */
     unsigned tries;
     const struct config_target *target; /* of the last attempt */
-    unsigned target_mask_words;
-    uint64_t tried_targets;          /* bits of targets that refused a connection */
-    struct headers upstream_headers; /* fields set by plugins: added after hop-by-hop removal */
-    struct headers added_headers;
+    uint64_t tried_targets;             /* bits of targets that refused a connection */
+    struct headers added_headers;       /* set by plugins: added after hop-by-hop removal */
+    bool forwarded;                     /* head.headers is what goes upstream (forward.c) */
 
     /* Response. */
     struct http_response response;
     const struct gw_reply *reply; /* our own answer, in the arena; NULL: by outcome */
-    bool response_started;        /* bytes of a final response went to the codec */
-    struct headers response_added;
+    struct buf reply_body;
+    bool response_started; /* bytes of a final response went to the codec */
+    bool response_ended;   /* all of it did */
+    bool sent;             /* and all of it is with the socket */
+    void *codec;           /* the codec's state of this exchange */
 
     /* For the log. */
     enum outcome outcome;
@@ -95,18 +100,17 @@ struct request {
     unsigned upstream_status;                        /* 0: none */
 
     struct loop_timer timer; /* chain or response deadline, body progress */
-    struct loop_call run_call;
     struct loop_grave grave;
 };
 
-/* A request on `conn` whose head is the first `head_len` bytes of its input buffer (copied).  NULL:
- * no memory.  The head is not parsed yet. */
+/* A new request on `conn`, whose `request` it becomes.  NULL: no memory.  The codec fills `head`, then
+ * calls request_run() or request_refuse(). */
 struct request *request_new(struct conn *conn);
 /* Drive: run states until one waits or the request ends.  Events record what happened, then call
  * this; a call from inside is remembered. */
 void request_run(struct request *req);
-/* Run at the end of this turn: for events that must not re-enter. */
-void request_run_later(struct request *req);
+/* Free the worker's spare blocks. */
+void request_pool_clear(struct worker *worker);
 
 /* From the codec. */
 void request_refuse(struct request *req, enum outcome outcome,
@@ -118,4 +122,3 @@ void request_response_sent(struct request *req); /* all of the answer is with th
 
 /* Set the outcome, unless one is set, and go to REPLY (or end, when a response has begun). */
 void request_fail(struct request *req, enum outcome outcome, const char *reason);
-const char *request_method_label(const struct request *req);

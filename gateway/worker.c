@@ -7,13 +7,12 @@
 #include "gateway/gateway.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
+#include "gateway/request.h"
+#include "gateway/upstream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-
-int upstreams_init(struct worker *worker) MUST_CHECK;
-void upstreams_done(struct worker *worker);
 
 #define WORKER_LOG_RING_BYTES ((size_t)1 << 20)
 #define WORKER_LAG_MS         1000u
