@@ -111,8 +111,9 @@ void worker_free(struct worker *worker)
     }
     if (worker->loop != NULL) {
         loop_timer_remove(worker->loop, &worker->lag_timer);
-        loop_free(worker->loop);
+        loop_free(worker->loop); /* also ends what was closed in its last turn */
     }
+    request_pool_clear(worker);
     metrics_free(worker->metrics);
     free(worker);
 }
