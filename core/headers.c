@@ -3,6 +3,9 @@
 
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define NAME_MAX_BYTES 256u
 
@@ -52,10 +55,10 @@ static bool headers_grow(struct headers *headers, uint32_t size)
 {
     struct header *items;
 
-    if (size > UINT32_MAX / 2) {
+    if (size > UINT32_MAX / 2 / sizeof(*items)) {
         return false;
     }
-    items = arena_calloc(headers->arena, size, sizeof(*items));
+    items = arena_alloc(headers->arena, size * sizeof(*items));
     if (items == NULL) {
         return false;
     }
@@ -300,39 +303,58 @@ bool header_name_is_valid(struct slice name)
     return true;
 }
 
-/* Eight bytes at a time: a byte below 0x20 or equal to 0x7f sets its top bit.  A tab does, too: the
- * caller looks closer then. */
-static inline bool word_has_control(const char *bytes)
-{
-    const uint64_t ones = 0x0101010101010101u;
-    const uint64_t tops = ones << 7;
-    uint64_t word, del;
-
-    memcpy(&word, bytes, sizeof(word));
-    del = word ^ (ones * 0x7f);
-    return ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & tops) != 0;
-}
-
 static inline bool is_control(unsigned char c)
 {
     return (c < 0x20 && c != '\t') || c == 0x7f;
 }
 
+/* Every byte of every head comes by here more than once, so sixteen are looked at together: the
+ * mask has a bit for each control byte. */
+#ifdef __SSE2__
+#define WORD_BYTES 16u
+
+static inline unsigned control_mask(const char *bytes)
+{
+    __m128i word = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+    __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(word, _mm_set1_epi8(0x1f)), word);
+    __m128i tab = _mm_cmpeq_epi8(word, _mm_set1_epi8('\t'));
+    __m128i del = _mm_cmpeq_epi8(word, _mm_set1_epi8(0x7f));
+
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tab, low), del));
+}
+#else
+#define WORD_BYTES 8u
+
+static inline unsigned control_mask(const char *bytes)
+{
+    unsigned mask = 0;
+
+    for (unsigned i = 0; i < WORD_BYTES; i++) {
+        mask |= (unsigned)is_control((unsigned char)bytes[i]) << i;
+    }
+    return mask;
+}
+#endif
+
 size_t header_value_span(const char *bytes, size_t len)
 {
     size_t i = 0;
 
-    while (i < len) {
-        size_t stop = len - i < 8 ? len : i + 8;
+    for (; len - i >= WORD_BYTES; i += WORD_BYTES) {
+        unsigned mask = control_mask(bytes + i);
 
-        if (stop - i == 8 && !word_has_control(bytes + i)) {
-            i = stop;
-            continue;
+        if (mask != 0) {
+            return i + (unsigned)__builtin_ctz(mask);
         }
-        for (; i < stop; i++) {
-            if (is_control((unsigned char)bytes[i])) {
-                return i;
-            }
+    }
+    if (i > 0 && i < len) { /* the rest, together with bytes that were looked at */
+        unsigned mask = control_mask(bytes + len - WORD_BYTES);
+
+        return mask == 0 ? len : len - WORD_BYTES + (unsigned)__builtin_ctz(mask);
+    }
+    for (; i < len; i++) {
+        if (is_control((unsigned char)bytes[i])) {
+            return i;
         }
     }
     return len;
