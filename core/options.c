@@ -446,8 +446,8 @@ static bool read_strings(const struct option_context *ctx, const struct option *
     return ok;
 }
 
-static bool check_element_name(const struct option_context *ctx, const struct json *element,
-                               const char *path)
+bool options_check_name(const struct option_context *ctx, const struct json *element,
+                        const char *path)
 {
     struct slice name = element->key;
     bool ok = name.len > 0 && name.len <= MAX_ELEMENT;
@@ -487,7 +487,7 @@ static bool read_list(const struct option_context *ctx, const struct option *opt
             is_map ? options_join(ctx, path, item->key) : index_path(ctx, path, count);
         unsigned errors = ctx->diag->errors;
 
-        if (is_map && !check_element_name(ctx, item, path)) {
+        if (is_map && !options_check_name(ctx, item, path)) {
             continue;
         }
         options_read(ctx, option->sub, item, item_path, NULL, element);

@@ -77,6 +77,9 @@ const char *options_join(const struct option_context *ctx, const char *path, str
 /* One value as OPT_PATH, for OPT_CUSTOM; NULL: reported. "-" stays "-". */
 const char *options_read_path(const struct option_context *ctx, const struct json *value,
                               const char *path);
+/* Is the member's name fit for a named thing (up to 64 of [A-Za-z0-9._-])?  false: reported. */
+bool options_check_name(const struct option_context *ctx, const struct json *element,
+                        const char *path);
 /* "must be an object, not 5" where the type is another; true: it fits. */
 bool options_expect(const struct option_context *ctx, const struct json *value, enum json_type type,
                     const char *path, const char *remedy);

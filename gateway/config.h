@@ -10,6 +10,7 @@
 #include "core/options.h"
 #include "plugins/plugin.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -140,17 +141,23 @@ struct config {
     struct config_access_log access_log;
     struct config_tracing tracing;
     struct router *router;
-    const struct gw_plugin *const *plugins;
-    void **tops; /* by plugin index */
+    const struct gw_plugin **plugins; /* those of the registry, then admin and echo */
+    void **tops;                      /* by plugin index */
     size_t plugin_count;
-    int refs; /* atomic */
+    atomic_int refs;
 };
 
 /* Build a snapshot from a file (config_load.c): NULL when diag has errors or memory is short.
  * `path` NULL: ./jwtgate.jsonc, then /etc/jwtgate/jwtgate.jsonc. *ret_missing: no such file. */
 struct config *config_load(const char *path, struct diag *diag, bool *ret_missing);
+struct config_load_options {
+    /* "127.0.0.1:9001": adds the listener "echo", which answers by itself (CONFIG_ECHO). NULL: none. */
+    const char *echo_address;
+};
+struct config *config_load_with(const char *path, const struct config_load_options *options,
+                                struct diag *diag, bool *ret_missing);
 /* The effective configuration of a file as JSON on `out`: `check --print`. */
-int config_print(const char *path, struct diag *diag, FILE *out);
+int config_print(const char *path, struct diag *diag, FILE *out) MUST_CHECK;
 
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* any thread; NULL is fine */

@@ -1,1 +1,233 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* From a file's name to a snapshot: files, top-level keys, plugins, routes, router. */
+#include "gateway/config_build.h"
+#include "gateway/registry.h"
+#include "gateway/router.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CONFIG_MEMORY ((size_t)2 << 30)
+#define FNV_BASIS     0xcbf29ce484222325u
+
+/* The plugins behind the gateway's own listeners. Weak: a program that only reads configurations does not
+ * hold them; their chains are then empty. */
+extern const struct gw_plugin admin_plugin __attribute__((weak));
+extern const struct gw_plugin echo_plugin __attribute__((weak));
+
+static const char *const default_paths[] = { "./jwtgate.jsonc", "/etc/jwtgate/jwtgate.jsonc" };
+
+static const char *find_file(const char *path)
+{
+    if (path != NULL) {
+        return path;
+    }
+    return access(default_paths[0], F_OK) == 0 ? default_paths[0] : default_paths[1];
+}
+
+static int init_plugins(struct config_loader *loader)
+{
+    struct config *config = loader->config;
+    size_t count;
+    const struct gw_plugin *const *plugins = registry_plugins(&count);
+
+    config->plugins = arena_calloc(&config->arena, count + 2, sizeof(*config->plugins));
+    config->tops = arena_calloc(&config->arena, count + 2, sizeof(*config->tops));
+    if (config->plugins == NULL || config->tops == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    for (size_t i = 0; i < count; i++) {
+        config->plugins[i] = plugins[i];
+    }
+    loader->builtin_count = count;
+    if (&admin_plugin != NULL) {
+        loader->service_plugins[CONFIG_ADMIN] = (unsigned)count;
+        config->plugins[count++] = &admin_plugin;
+    }
+    if (&echo_plugin != NULL) {
+        loader->service_plugins[CONFIG_ECHO] = (unsigned)count;
+        config->plugins[count++] = &echo_plugin;
+    }
+    config->plugin_count = count;
+    return 0;
+}
+
+static int loader_init(struct config_loader *loader, struct diag *diag, const char *path)
+{
+    struct config *config = calloc(1, sizeof(*config));
+
+    *loader = (struct config_loader){ .config = config, .diag = diag, .hash = FNV_BASIS };
+    if (config == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    atomic_init(&config->refs, 1);
+    arena_init(&config->arena, NULL, 0, CONFIG_MEMORY);
+    loader->ctx = (struct option_context){
+        .diag = diag,
+        .arena = &config->arena,
+        .file_dir = loader->file_dirs,
+    };
+    config->file = arena_strdup(&config->arena, slice_str(path));
+    return config->file == NULL ? ERR_NO_MEMORY : init_plugins(loader);
+}
+
+/* What a plugin returned without a message of its own. */
+static void check_result(struct config_loader *loader, const struct gw_plugin *plugin, int err,
+                         unsigned errors_before)
+{
+    if (err < 0 && loader->diag->errors == errors_before) {
+        diag_at(loader->diag, DIAG_ERROR, loader->root, plugin->name, NULL, "%s", err_text(err));
+    }
+}
+
+static void read_tops(struct config_loader *loader)
+{
+    struct config *config = loader->config;
+
+    for (size_t i = 0; i < config->plugin_count; i++) {
+        const struct gw_plugin *plugin = config->plugins[i];
+        unsigned errors = loader->diag->errors;
+
+        if (plugin->top_size > 0) {
+            config->tops[i] = arena_calloc(&config->arena, 1, plugin->top_size);
+            if (config->tops[i] == NULL) {
+                check_result(loader, plugin, ERR_NO_MEMORY, errors);
+                continue;
+            }
+        }
+        if (plugin->top_options != NULL && config->tops[i] != NULL) {
+            options_read(&loader->ctx, plugin->top_options, loader->root, "", options_any_key,
+                         config->tops[i]);
+        }
+        if (plugin->top_init != NULL) {
+            check_result(loader, plugin, plugin->top_init(config->tops[i], &loader->ctx), errors);
+        }
+    }
+}
+
+static void make_tops_ready(struct config_loader *loader)
+{
+    struct config *config = loader->config;
+
+    for (size_t i = 0; i < config->plugin_count; i++) {
+        const struct gw_plugin *plugin = config->plugins[i];
+        unsigned errors = loader->diag->errors;
+
+        if (plugin->top_ready != NULL) {
+            check_result(loader, plugin, plugin->top_ready(config->tops[i], &loader->ctx), errors);
+        }
+    }
+}
+
+static void build(struct config_loader *loader, const char *path, const char *echo_address)
+{
+    struct diag *diag = loader->diag;
+    struct config *config = loader->config;
+
+    config_read_files(loader, path);
+    if (loader->root == NULL) {
+        return;
+    }
+    config_read_top(loader, echo_address);
+    read_tops(loader);
+    config_read_routes(loader);
+    if (diag->errors == 0) {
+        make_tops_ready(loader);
+    }
+    if (config_build_service_routes(loader) < 0) {
+        diag_at(diag, DIAG_ERROR, NULL, NULL, NULL, "out of memory");
+        return;
+    }
+    unsigned errors = diag->errors;
+
+    config->router = router_new(config, diag);
+    if (config->router == NULL && diag->errors == errors) {
+        diag_at(diag, DIAG_ERROR, NULL, NULL, NULL, "out of memory");
+    }
+    snprintf(config->hash, sizeof(config->hash), "%016llx", (unsigned long long)loader->hash);
+}
+
+/* The loader with a whole snapshot, or ERR_CONFIG with nothing to free. */
+static int load(struct config_loader *loader, const char *path, const char *echo_address,
+                struct diag *diag)
+{
+    path = find_file(path);
+    if (loader_init(loader, diag, path) < 0) {
+        diag_at(diag, DIAG_ERROR, NULL, NULL, NULL, "out of memory");
+    } else {
+        build(loader, path, echo_address);
+    }
+    if (diag->errors > 0) {
+        config_unref(loader->config);
+        loader->config = NULL;
+        return ERR_CONFIG;
+    }
+    return 0;
+}
+
+struct config *config_load_with(const char *path, const struct config_load_options *options,
+                                struct diag *diag, bool *ret_missing)
+{
+    struct config_loader loader;
+    int err = load(&loader, path, options == NULL ? NULL : options->echo_address, diag);
+
+    if (ret_missing != NULL) {
+        *ret_missing = loader.missing;
+    }
+    return err < 0 ? NULL : loader.config;
+}
+
+struct config *config_load(const char *path, struct diag *diag, bool *ret_missing)
+{
+    return config_load_with(path, NULL, diag, ret_missing);
+}
+
+/* Print */
+
+/* The top-level table with the plugins' keys, and the routes by their table. */
+static const struct option *print_table(struct config_loader *loader)
+{
+    struct arena *arena = &loader->config->arena;
+    struct option *all = arena_calloc(arena, 2 * CONFIG_MAX_NAMES + 1, sizeof(*all));
+    const struct option *routes = config_route_print_table(loader);
+    size_t count = 0;
+
+    if (all == NULL || routes == NULL) {
+        return NULL;
+    }
+    for (const struct option *row = config_top_table; row->name != NULL; row++) {
+        all[count] = *row;
+        if (strcmp(row->name, "routes") == 0) {
+            all[count].type = OPT_MAP;
+            all[count].sub = routes;
+        }
+        count++;
+    }
+    for (size_t i = 0; i < loader->builtin_count; i++) {
+        const struct option *row = loader->config->plugins[i]->top_options;
+
+        for (; row != NULL && row->name != NULL && count < 2 * CONFIG_MAX_NAMES; row++) {
+            all[count++] = *row;
+        }
+    }
+    return all;
+}
+
+int config_print(const char *path, struct diag *diag, FILE *out)
+{
+    struct config_loader loader;
+    int err = load(&loader, path, NULL, diag);
+
+    if (err < 0) {
+        return err;
+    }
+    const struct option *table = print_table(&loader);
+
+    if (table == NULL) {
+        err = ERR_NO_MEMORY;
+    } else {
+        options_print(table, loader.root, out, 0);
+    }
+    config_unref(loader.config);
+    return err;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `jwtgate check` does, apart from its arguments. */
+#pragma once
+
+#include <stdbool.h>
+
+struct check_request {
+    const char *file; /* NULL: the default places */
+    bool strict, print, quiet, json;
+};
+
+/* Messages go to stderr (as JSON to stdout), the effective configuration to stdout; the exit code. */
+int check_config(const struct check_request *request);

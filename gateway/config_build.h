@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to the config_*.c files: a snapshot while it is being built.  Main thread. */
+#pragma once
+
+#include "gateway/config.h"
+
+#define CONFIG_MAX_NAMES 96 /* keys at one place, with those of the plugins */
+
+struct config_address {
+    struct slice text;
+    struct sockaddr_storage addr;
+    socklen_t len;
+};
+
+/* What the top-level table fills. */
+struct config_top {
+    int64_t version;
+    struct config_server server;
+    struct option_list listeners; /* struct config_listener */
+    struct {
+        struct config_address address; /* len 0: no admin listener */
+        const char *public_path;
+    } admin;
+    struct option_list upstreams; /* struct config_upstream */
+    struct config_access_log access_log;
+    struct {
+        int trust;
+    } tracing;
+};
+
+struct config_loader {
+    struct config *config;
+    struct diag *diag;
+    struct option_context ctx;
+    struct json *root; /* of all files united */
+    const char *file_dirs[DIAG_MAX_FILES];
+    struct {
+        uint64_t device, inode;
+    } file_ids[DIAG_MAX_FILES];
+    uint64_t hash;
+    bool missing; /* the main file does not exist */
+    struct config_top top;
+    size_t builtin_count;        /* plugins that run on the routes of the file */
+    unsigned service_plugins[3]; /* index by enum config_service; 0: none */
+};
+
+extern const struct option config_top_table[];
+
+/* config_files.c: read the file and what it includes into loader->root; errors in diag. */
+void config_read_files(struct config_loader *loader, const char *path);
+
+/* config_tables.c: top-level keys -> snapshot. `echo_address`: as in config_load_options. */
+void config_read_top(struct config_loader *loader, const char *echo_address);
+
+/* config_address.c: OPT_CUSTOM readers and what they are made of. */
+void config_parse_address(const struct option_context *ctx, const struct json *value,
+                          const char *path, void *field); /* struct config_address */
+void config_parse_listener_address(const struct option_context *ctx, const struct json *value,
+                                   const char *path, void *field); /* struct config_listener */
+void config_parse_targets(const struct option_context *ctx, const struct json *value,
+                          const char *path, void *field); /* struct config_upstream */
+void config_parse_trusted(const struct option_context *ctx, const struct json *value,
+                          const char *path, void *field); /* struct config_server */
+/* "192.0.2.1:80" or "[::1]:80". */
+bool config_address_of(struct slice text, struct sockaddr_storage *ret, socklen_t *ret_len);
+
+/* config_route.c: routes with their chains; the tops of the plugins must have been read. */
+void config_read_routes(struct config_loader *loader);
+int config_build_service_routes(struct config_loader *loader);
+/* The keys of a route: the gateway's and the plugins', for printing; NULL: no memory. */
+const struct option *config_route_print_table(struct config_loader *loader);
+/* "a, b, c" of the names (at most 10), for messages. */
+const char *config_upstream_names(struct config_loader *loader);
