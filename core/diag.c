@@ -94,9 +94,10 @@ static void fill_entry(struct diag *diag, struct diag_entry *entry, const struct
     }
     entry->line = where->line;
     entry->column = where->column;
-    entry->width = where->end_line == where->line && where->end_column > where->column
-                       ? where->end_column - where->column
-                       : 1;
+    bool is_short = where->child == NULL && where->end_line == where->line;
+
+    entry->width =
+        is_short && where->end_column > where->column ? where->end_column - where->column : 1;
 }
 
 __attribute__((format(printf, 5, 0))) static void add(struct diag *diag, struct diag_entry *entry,
@@ -218,7 +219,7 @@ struct scan {
     unsigned depth;
     bool secret[SCAN_MAX_DEPTH]; /* containers that are the value of a secret-like key */
     bool key_secret;             /* the last key is named like a secret */
-    bool at_value;               /* a ":" or "[" came last */
+    bool key_is_short;           /* it has one or two letters */
 };
 
 static bool container_is_secret(const struct scan *scan)
@@ -263,6 +264,7 @@ static void scan_name(struct scan *scan, struct slice quoted)
 {
     struct slice name = slice_of(quoted.ptr + 1, quoted.len >= 2 ? quoted.len - 2 : 0);
 
+    scan->key_is_short = name.len <= 2;
     if (slice_eq(name, SLICE("env")) || slice_eq(name, SLICE("file")) ||
         slice_eq(name, SLICE("encoding")) || slice_eq(name, SLICE("header")) ||
         slice_eq(name, SLICE("scheme"))) {
@@ -295,6 +297,8 @@ static bool scan_token(struct scan *scan, size_t *ret_from)
         return false;
     }
     if (c == '{' || c == '[') {
+        /* Things may be named like the members of a JWK. */
+        scan->key_secret = scan->key_secret && !scan->key_is_short;
         if (scan->depth < SCAN_MAX_DEPTH) {
             scan->secret[scan->depth] = scan->key_secret;
         }

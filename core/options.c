@@ -566,7 +566,7 @@ static void read_missing(const struct option_context *ctx, const struct option *
                                                  : arena_printf(ctx->arena, "write \"%s\": %s",
                                                                 option->name, option->def);
 
-        diag_at(ctx->diag, DIAG_ERROR, object, path, remedy, "\"%s\" is missing", option->name);
+        diag_at_key(ctx->diag, DIAG_ERROR, object, path, remedy, "\"%s\" is missing", option->name);
         return;
     }
     if (option->def == NULL) {

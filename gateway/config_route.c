@@ -265,7 +265,8 @@ static void build_upstream(struct route_builder *b, struct map *upstreams)
     const struct json *where = json_get(b->json, SLICE("upstream"));
 
     if (where == NULL) {
-        report(b, b->json, NULL, config_upstream_names(b->loader), "\"upstream\" is missing");
+        diag_at_key(ctx->diag, DIAG_ERROR, b->json, b->path, config_upstream_names(b->loader),
+                    "\"upstream\" is missing");
         return;
     }
     if (b->text.upstream.len == 0) {

@@ -18,8 +18,12 @@
 static void parse_version(const struct option_context *ctx, const struct json *value,
                           const char *path, void *field)
 {
+    if (!options_expect(ctx, value, JSON_NUMBER, path, "write 1")) {
+        return;
+    }
     if (!json_int(value, field) || *(int64_t *)field != 1) {
-        diag_at(ctx->diag, DIAG_ERROR, value, path, "write 1", "is not a version that is known");
+        diag_at(ctx->diag, DIAG_ERROR, value, path, "write 1",
+                "%.*s is not a version that is known", SLICE_FMT(value->text));
     }
 }
 

@@ -44,6 +44,7 @@ static const struct option top_options[] = {
       .offset = offsetof(struct top, providers),
       .sub = provider_options,
       .sub_size = sizeof(struct provider),
+      .has_element = true,
       .help = "Who may issue tokens." },
     { .name = NULL },
 };
