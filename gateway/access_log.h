@@ -3,7 +3,13 @@
  * sink's thread. */
 #pragma once
 
+#include "core/slice.h"
+
 struct request;
+
+#define ACCESS_LOG_BYTES 4096u /* no line is longer */
 
 /* Write the line of an ended request; nothing when the log is off. */
 void access_log_write(const struct request *req);
+/* The line with its newline, in `ret_text`. */
+struct slice access_log_format(const struct request *req, char ret_text[ACCESS_LOG_BYTES]);

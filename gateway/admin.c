@@ -1,1 +1,396 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/admin.h"
+
+#include "core/headers.h"
+#include "core/json.h"
+#include "core/loop.h"
+#include "core/resolve.h"
+#include "core/uri.h"
+#include "gateway/gateway.h"
+#include "gateway/metrics.h"
+#include "gateway/request.h"
+#include "gateway/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ADMIN_ANSWER_MS 2000u
+#define ADMIN_TEXT      SLICE("text/plain; charset=utf-8")
+
+/* What a request waits for.  It outlives the request when workers answer late: it then knows no
+ * call any more. */
+struct admin_wait {
+    struct admin_call *call; /* NULL: the request has ended */
+    struct worker *control;
+    unsigned pending; /* answers to come */
+};
+
+struct admin_call { /* the plugin's state of a request */
+    struct gw_waitlist waiters;
+    struct admin_wait *wait; /* NULL: nothing is awaited */
+    bool is_ready;           /* the wait is over */
+    char *text;              /* metrics: malloc'ed */
+    size_t text_len;
+};
+
+struct admin_check {
+    const char *name;
+    bool ok;
+};
+
+struct admin_page {
+    struct slice path;
+    gw_hook_fn *fn;
+    const char *help;
+};
+
+static struct gateway *admin_gateway(const struct gw_call *call)
+{
+    return ((const struct request *)(const void *)call->req)->worker->gateway;
+}
+
+static enum gw_verdict admin_reply(struct gw_call *call, unsigned status, struct slice type,
+                                   struct slice body)
+{
+    struct gw_reply reply = { .status = status, .content_type = type, .body = body };
+
+    return gw_reply(call, &reply);
+}
+
+static enum gw_verdict admin_problem(struct gw_call *call, unsigned status, const char *detail)
+{
+    struct gw_reply reply = { .status = status, .detail = detail };
+
+    return gw_reply(call, &reply);
+}
+
+/* ---- waiting for the workers ---- */
+
+static void admin_wait_unref(struct admin_wait *wait)
+{
+    if (wait->call == NULL && wait->pending == 0) {
+        free(wait);
+    }
+}
+
+static void admin_wait_answered(struct admin_wait *wait)
+{
+    wait->pending--;
+    if (wait->pending == 0 && wait->call != NULL) {
+        wait->call->is_ready = true;
+        gw_waitlist_wake(&wait->call->waiters);
+    }
+    admin_wait_unref(wait);
+}
+
+static struct admin_wait *admin_wait_new(struct gw_call *call)
+{
+    struct admin_call *state = call->state;
+    struct admin_wait *wait = calloc(1, sizeof(*wait));
+
+    if (wait == NULL) {
+        return NULL;
+    }
+    gw_waitlist_init(&state->waiters);
+    wait->call = state;
+    wait->control = admin_gateway(call)->control;
+    state->wait = wait;
+    return wait;
+}
+
+/* `fn` runs when all have answered or the time is over: state->is_ready tells which. */
+static enum gw_verdict admin_wait_join(struct gw_call *call, gw_hook_fn *fn)
+{
+    struct admin_call *state = call->state;
+
+    if (gw_waitlist_join(call, &state->waiters, fn) == GW_FAIL ||
+        gw_sleep(call, ADMIN_ANSWER_MS, fn) == GW_FAIL) {
+        return GW_FAIL;
+    }
+    if (state->is_ready) {
+        gw_waitlist_wake(&state->waiters); /* all answered before anybody waited */
+    }
+    return GW_WAIT;
+}
+
+static void admin_on_end(struct gw_call *call)
+{
+    struct admin_call *state = call->state;
+
+    if (state->wait != NULL) {
+        state->wait->call = NULL;
+        admin_wait_unref(state->wait);
+        state->wait = NULL;
+    }
+    free(state->text);
+    state->text = NULL;
+}
+
+/* ---- health ---- */
+
+static bool admin_wants_json(const struct gw_call *call)
+{
+    struct slice accept = headers_get_id(gw_headers(call->req), HEADER_ACCEPT);
+    struct slice type;
+
+    while (accept.ptr != NULL && headers_next_token(&accept, &type)) {
+        if (slice_starts_with(type, SLICE("application/json"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `?verbose`, also with a value or beside others. */
+static bool admin_is_verbose(const struct gw_call *call)
+{
+    struct slice query = gw_query(call->req);
+    struct slice word = SLICE("verbose");
+
+    for (size_t at = 0; at + word.len <= query.len; at++) {
+        char before = at == 0 ? '&' : query.ptr[at - 1];
+        char behind = at + word.len == query.len ? '&' : query.ptr[at + word.len];
+
+        if (before == '&' && (behind == '&' || behind == '=') &&
+            memcmp(query.ptr + at, word.ptr, word.len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum gw_verdict admin_reply_json(struct gw_call *call, unsigned status,
+                                        const struct admin_check *checks, unsigned count)
+{
+    struct json_writer writer;
+    enum gw_verdict verdict = GW_FAIL;
+
+    json_writer_init(&writer, 4096);
+    json_write_begin(&writer, NULL, '{');
+    json_write_string(&writer, "status", status == 200 ? SLICE("ok") : SLICE("unavailable"));
+    json_write_begin(&writer, "checks", '{');
+    for (unsigned i = 0; i < count; i++) {
+        json_write_string(&writer, checks[i].name, checks[i].ok ? SLICE("ok") : SLICE("failed"));
+    }
+    json_write_end(&writer, '}');
+    json_write_end(&writer, '}');
+    if (!writer.failed) {
+        verdict =
+            admin_reply(call, status, SLICE("application/json"), slice_of(writer.buf, writer.len));
+    }
+    json_writer_done(&writer);
+    return verdict;
+}
+
+/* A failed answer shows every check, as ?verbose does. */
+static enum gw_verdict admin_reply_checks(struct gw_call *call, const struct admin_check *checks,
+                                          unsigned count)
+{
+    char text[1024];
+    size_t len = 0;
+    unsigned status = 200;
+
+    for (unsigned i = 0; i < count; i++) {
+        status = checks[i].ok ? status : 503;
+    }
+    if (admin_wants_json(call)) {
+        return admin_reply_json(call, status, checks, count);
+    }
+    if (status == 200 && !admin_is_verbose(call)) {
+        return admin_reply(call, status, ADMIN_TEXT, SLICE("ok\n"));
+    }
+    for (unsigned i = 0; i < count && len < sizeof(text) - 128; i++) {
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "[%c]%.64s %s\n",
+                                checks[i].ok ? '+' : '-', checks[i].name,
+                                checks[i].ok ? "ok" : "failed");
+    }
+    len += (size_t)snprintf(text + len, sizeof(text) - len, "%s\n",
+                            status == 200 ? "passed" : "failed");
+    return admin_reply(call, status, ADMIN_TEXT, slice_of(text, len));
+}
+
+static void admin_on_pong(void *arg)
+{
+    admin_wait_answered(arg);
+}
+
+/* On the worker's thread: its loop turns. */
+static void admin_on_ping(void *arg)
+{
+    struct admin_wait *wait = arg;
+
+    /* Without memory nobody hears of it: the request's time runs out. */
+    if (!loop_post(wait->control->loop, admin_on_pong, wait)) {
+        return;
+    }
+}
+
+static enum gw_verdict admin_on_livez(struct gw_call *call)
+{
+    const struct admin_call *state = call->state;
+    struct admin_check check = { .name = "workers", .ok = state->is_ready };
+
+    return admin_reply_checks(call, &check, 1);
+}
+
+static enum gw_verdict admin_livez(struct gw_call *call)
+{
+    struct gateway *gateway = admin_gateway(call);
+    struct admin_wait *wait = admin_wait_new(call);
+
+    if (wait == NULL) {
+        return GW_FAIL;
+    }
+    wait->pending = 1; /* itself: so that answers cannot end the wait before all are asked */
+    for (unsigned i = 1; i < gateway->worker_count; i++) {
+        struct worker *worker = gateway->workers[i];
+
+        if (worker->has_ended) {
+            continue; /* the process drains: it has done its work */
+        }
+        wait->pending++;
+        /* Not delivered: stays pending, the answer will be "failed". */
+        if (!loop_post(worker->loop, admin_on_ping, wait)) {
+            break;
+        }
+    }
+    admin_wait_answered(wait);
+    return admin_wait_join(call, admin_on_livez);
+}
+
+static enum gw_verdict admin_readyz(struct gw_call *call)
+{
+    const struct gateway *gateway = admin_gateway(call);
+    const struct admin_check checks[] = {
+        { "config", gateway->config != NULL },
+        { "listeners", gateway->ready },
+        { "not-draining", !gateway->draining },
+    };
+
+    return admin_reply_checks(call, checks, sizeof(checks) / sizeof(checks[0]));
+}
+
+/* ---- metrics ---- */
+
+static void admin_on_text(void *arg, char *text, size_t len)
+{
+    struct admin_wait *wait = arg;
+
+    if (wait->call != NULL) {
+        wait->call->text = text;
+        wait->call->text_len = len;
+    } else {
+        free(text);
+    }
+    admin_wait_answered(wait);
+}
+
+static enum gw_verdict admin_on_metrics(struct gw_call *call)
+{
+    const struct admin_call *state = call->state;
+
+    if (state->text == NULL) {
+        return admin_problem(call, 503, "A worker did not answer in time");
+    }
+    return admin_reply(call, 200, SLICE("text/plain; version=0.0.4; charset=utf-8"),
+                       slice_of(state->text, state->text_len));
+}
+
+static enum gw_verdict admin_metrics(struct gw_call *call)
+{
+    struct admin_wait *wait = admin_wait_new(call);
+
+    if (wait == NULL) {
+        return GW_FAIL;
+    }
+    wait->pending = 1;
+    metrics_collect(admin_gateway(call), admin_on_text, wait);
+    return admin_wait_join(call, admin_on_metrics);
+}
+
+/* ---- pages ---- */
+
+static enum gw_verdict admin_index(struct gw_call *call);
+
+static const struct admin_page admin_pages[] = {
+    { { "/", 1 }, admin_index, "this list" },
+    { { "/livez", 6 }, admin_livez, "200 while all workers answer (?verbose)" },
+    { { "/healthz", 8 }, admin_livez, "the same" },
+    { { "/readyz", 7 },
+      admin_readyz,
+      "200 when requests are served, 503 while draining (?verbose)" },
+    { { "/metrics", 8 }, admin_metrics, "counters in Prometheus' text format" },
+};
+#define ADMIN_PAGES (sizeof(admin_pages) / sizeof(admin_pages[0]))
+
+static enum gw_verdict admin_index(struct gw_call *call)
+{
+    char text[1024];
+    size_t len = 0;
+
+    for (size_t i = 0; i < ADMIN_PAGES && len < sizeof(text) - 128; i++) {
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%-10s %.100s\n",
+                                admin_pages[i].path.ptr, admin_pages[i].help);
+    }
+    return admin_reply(call, 200, ADMIN_TEXT, slice_of(text, len));
+}
+
+/* A page in a browser can make its own name point at us (DNS rebinding) and then read answers as
+ * its own: names that nobody would give us by accident are refused. */
+static bool admin_host_is_trusted(const struct gw_call *call)
+{
+    const struct request *req = (const struct request *)(const void *)call->req;
+    const struct config *config = req->view->config;
+    struct slice host = uri_authority_host(req->head.authority);
+    struct sockaddr_storage addr;
+    socklen_t len;
+    char text[64];
+
+    if (host.len == 0 || slice_eq_nocase(host, SLICE("localhost"))) {
+        return true;
+    }
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct config_listener *listener = &config->listeners[i];
+
+        if (listener->service == CONFIG_ADMIN &&
+            slice_eq_nocase(host, uri_authority_host(listener->address_text))) {
+            return true;
+        }
+    }
+    if (host.len >= sizeof(text)) {
+        return false;
+    }
+    memcpy(text, host.ptr, host.len);
+    text[host.len] = '\0';
+    return resolve_literal(text, 1, &addr, &len);
+}
+
+static enum gw_verdict admin_on_request(struct gw_call *call)
+{
+    enum http_method method = gw_method(call->req);
+    struct slice path = gw_path(call->req);
+
+    if (!admin_host_is_trusted(call)) {
+        return admin_problem(call, 403, "Not a name of this listener: use its address");
+    }
+    for (size_t i = 0; i < ADMIN_PAGES; i++) {
+        if (!slice_eq(path, admin_pages[i].path)) {
+            continue;
+        }
+        if (method != HTTP_GET && method != HTTP_HEAD) {
+            return admin_problem(call, 405, "Only GET and HEAD are answered here");
+        }
+        return admin_pages[i].fn(call);
+    }
+    return admin_problem(call, 404, NULL);
+}
+
+const struct gw_plugin admin_plugin = {
+    .abi = GW_PLUGIN_ABI,
+    .size = sizeof(struct gw_plugin),
+    .name = "admin",
+    .state_size = sizeof(struct admin_call),
+    .on_request = admin_on_request,
+    .on_end = admin_on_end,
+};
