@@ -7,7 +7,6 @@
 #include "core/json.h"
 #include "core/sink.h"
 #include "gateway/config.h"
-#include "gateway/conn.h"
 #include "gateway/metrics.h"
 #include "gateway/request.h"
 #include "gateway/worker.h"
@@ -93,10 +92,10 @@ static struct slice log_listener(const struct request *req)
 {
     const struct config *config = req->view->config;
 
-    if (req->conn == NULL || req->conn->listener_index >= config->listener_count) {
+    if (req->listener_index >= config->listener_count) {
         return SLICE_ABSENT;
     }
-    return config->listeners[req->conn->listener_index].element.name;
+    return config->listeners[req->listener_index].element.name;
 }
 
 static struct slice log_user_agent(const struct request *req)

@@ -7,6 +7,7 @@
 #include "core/resolve.h"
 #include "core/uri.h"
 #include "gateway/gateway.h"
+#include "gateway/host.h"
 #include "gateway/metrics.h"
 #include "gateway/request.h"
 #include "gateway/worker.h"
@@ -47,7 +48,7 @@ struct admin_page {
 
 static struct gateway *admin_gateway(const struct gw_call *call)
 {
-    return ((const struct request *)(const void *)call->req)->worker->gateway;
+    return request_of_const(call->req)->worker->gateway;
 }
 
 static enum gw_verdict admin_reply(struct gw_call *call, unsigned status, struct slice type,
@@ -264,8 +265,8 @@ static enum gw_verdict admin_readyz(struct gw_call *call)
     const struct gateway *gateway = admin_gateway(call);
     const struct admin_check checks[] = {
         { "config", gateway->config != NULL },
-        { "listeners", gateway->ready },
-        { "not-draining", !gateway->draining },
+        { "listeners", __atomic_load_n(&gateway->ready, __ATOMIC_RELAXED) },
+        { "not-draining", !__atomic_load_n(&gateway->draining, __ATOMIC_RELAXED) },
     };
 
     return admin_reply_checks(call, checks, sizeof(checks) / sizeof(checks[0]));
@@ -340,7 +341,7 @@ static enum gw_verdict admin_index(struct gw_call *call)
  * its own: names that nobody would give us by accident are refused. */
 static bool admin_host_is_trusted(const struct gw_call *call)
 {
-    const struct request *req = (const struct request *)(const void *)call->req;
+    const struct request *req = request_of_const(call->req);
     const struct config *config = req->view->config;
     struct slice host = uri_authority_host(req->head.authority);
     struct sockaddr_storage addr;
@@ -366,20 +367,32 @@ static bool admin_host_is_trusted(const struct gw_call *call)
     return resolve_literal(text, 1, &addr, &len);
 }
 
+/* admin.public_path: readiness for load balancers that reach only the public port. */
+static bool admin_is_public(const struct request *req)
+{
+    const struct config *config = req->view->config;
+
+    return config->listeners[req->listener_index].service == CONFIG_PUBLIC;
+}
+
 static enum gw_verdict admin_on_request(struct gw_call *call)
 {
-    enum http_method method = gw_method(call->req);
+    struct request *req = request_of(call->req);
     struct slice path = gw_path(call->req);
 
+    if (req->head.method != HTTP_GET && req->head.method != HTTP_HEAD) {
+        req->allowed_methods = (1u << HTTP_GET) | (1u << HTTP_HEAD);
+        return admin_problem(call, 405, "Only GET and HEAD are answered here");
+    }
+    if (admin_is_public(req)) {
+        return admin_readyz(call); /* whatever its path is called there, never another page */
+    }
     if (!admin_host_is_trusted(call)) {
         return admin_problem(call, 403, "Not a name of this listener: use its address");
     }
     for (size_t i = 0; i < ADMIN_PAGES; i++) {
         if (!slice_eq(path, admin_pages[i].path)) {
             continue;
-        }
-        if (method != HTTP_GET && method != HTTP_HEAD) {
-            return admin_problem(call, 405, "Only GET and HEAD are answered here");
         }
         return admin_pages[i].fn(call);
     }

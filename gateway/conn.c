@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "gateway/codec.h"
+#include "gateway/listener.h"
 #include "gateway/metrics.h"
 #include "gateway/request.h"
 #include "gateway/worker.h"
@@ -138,6 +139,7 @@ void conn_close(struct conn *conn, enum conn_end why)
         conn->request = NULL;
         request_client_gone(req);
     }
+    listeners_forget_peer(worker, conn->peer);
     worker_conn_gone(worker);
 }
 

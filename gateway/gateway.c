@@ -212,7 +212,7 @@ static void gateway_on_grace_timer(struct loop_timer *timer)
 static void gateway_drain(struct gateway_run *run)
 {
     run->phase = PHASE_DRAINING;
-    run->gateway.draining = true;
+    __atomic_store_n(&run->gateway.draining, true, __ATOMIC_RELAXED);
     gateway_notify("STOPPING=1");
     log_info("gateway", "draining grace_ms=%llu",
              (unsigned long long)run->gateway.config->server.shutdown_grace_ms);
@@ -442,7 +442,7 @@ static void gateway_done(struct gateway_run *run)
 
 static void gateway_run_control(struct gateway_run *run, gateway_ready_fn *on_ready, void *arg)
 {
-    run->gateway.ready = true;
+    __atomic_store_n(&run->gateway.ready, true, __ATOMIC_RELAXED);
     gateway_log_listeners(run);
     gateway_notify("READY=1");
     if (on_ready != NULL) {

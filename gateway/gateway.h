@@ -19,7 +19,7 @@ struct gateway {
     unsigned worker_count;
     struct sink *access_log; /* NULL: off */
     uint64_t start_unix_us;
-    bool ready; /* listeners are open */
+    bool ready; /* atomic: workers read both; listeners are open */
     bool draining;
     struct metrics_job *metrics_jobs; /* scrapes under way (metrics.c) */
 };

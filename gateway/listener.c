@@ -10,9 +10,6 @@
 #include "gateway/metrics.h"
 #include "gateway/worker.h"
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
-
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -28,7 +25,7 @@
 struct listener {
     struct worker *worker;
     const struct config_listener *config;
-    struct event event;
+    struct loop_watch watch;
     int fd; /* -1: closed */
 };
 
@@ -142,7 +139,7 @@ static void listeners_pause(struct worker *worker)
     worker->accept_paused = true;
     for (unsigned i = 0; i < worker->listener_count; i++) {
         if (worker->listeners[i].fd >= 0) {
-            event_del(&worker->listeners[i].event);
+            loop_watch_stop(&worker->listeners[i].watch);
         }
     }
 }
@@ -155,9 +152,12 @@ void listeners_resume(struct worker *worker)
     }
     worker->accept_paused = false;
     for (unsigned i = 0; i < worker->listener_count; i++) {
-        if (worker->listeners[i].fd >= 0 && event_add(&worker->listeners[i].event, NULL) != 0) {
+        struct listener *listener = &worker->listeners[i];
+
+        if (listener->fd >= 0 &&
+            loop_watch_start(worker->loop, &listener->watch, listener->fd) != 0) {
             log_error("listener", "cannot accept again: out of memory listener=%.*s",
-                      SLICE_FMT(worker->listeners[i].config->element.name));
+                      SLICE_FMT(listener->config->element.name));
         }
     }
 }
@@ -191,8 +191,8 @@ static void listener_take(struct listener *listener, int fd, const struct sockad
     unsigned before = worker->conn_count;
     uint8_t key[LISTENER_PEER_SIZE];
 
-    metrics_count_accepted(worker->metrics, index);
     if (!peer_enter(worker, addr)) {
+        metrics_count_accepted(worker->metrics, index);
         metrics_count_closed(worker->metrics, index, CONN_END_LIMIT);
         close(fd);
         return;
@@ -201,13 +201,15 @@ static void listener_take(struct listener *listener, int fd, const struct sockad
     if (worker->conn_count == before) { /* it closed the socket: no memory */
         peer_key_of(addr, key);
         listeners_forget_peer(worker, key);
+        metrics_count_accepted(worker->metrics, index);
         metrics_count_closed(worker->metrics, index, CONN_END_ERROR);
     }
 }
 
-static void listener_on_event(evutil_socket_t fd, short what, void *arg)
+static void listener_on_event(struct loop_watch *watch)
 {
-    struct listener *listener = arg;
+    struct listener *listener =
+        (struct listener *)(void *)((char *)watch - offsetof(struct listener, watch));
     struct worker *worker = listener->worker;
 
     for (unsigned i = 0; i < LISTENER_BURST && listener->fd >= 0; i++) {
@@ -327,9 +329,8 @@ static int listener_open(struct listener *listener, uint16_t *port)
         getsockname(listener->fd, (struct sockaddr *)&addr, &len) != 0) {
         return ERR_IO;
     }
-    if (event_assign(&listener->event, loop_base(listener->worker->loop), listener->fd,
-                     EV_READ | EV_PERSIST, listener_on_event, listener) != 0 ||
-        event_add(&listener->event, NULL) != 0) {
+    listener->watch.fn = listener_on_event;
+    if (loop_watch_start(listener->worker->loop, &listener->watch, listener->fd) != 0) {
         errno = ENOMEM;
         return ERR_NO_MEMORY;
     }
@@ -380,9 +381,7 @@ void listeners_close(struct worker *worker)
         if (listener->fd < 0) {
             continue;
         }
-        if (event_initialized(&listener->event)) {
-            event_del(&listener->event);
-        }
+        loop_watch_done(&listener->watch);
         close(listener->fd);
         listener->fd = -1;
     }

@@ -11,10 +11,8 @@
 #include "gateway/conn.h"
 #include "gateway/gateway.h"
 #include "gateway/request.h"
+#include "gateway/upstream.h"
 #include "gateway/worker.h"
-
-#include <event2/event.h>
-#include <openssl/crypto.h>
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -58,13 +56,14 @@ static const struct metrics_bound bounds_us[] = {
     { 0, NULL },
 };
 
+enum metrics_merge { SUM, MAX, MIN };
 enum metrics_type { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM };
 
 struct metrics_family {
     const char *name;
     enum metrics_type type;
     const struct metrics_bound *bounds; /* histograms */
-    bool is_max;                        /* workers agree on it: take the largest, not the sum */
+    enum metrics_merge merge;           /* of the workers' values */
     bool is_us;                         /* microseconds, shown in seconds */
     const char *help;
 };
@@ -72,64 +71,63 @@ struct metrics_family {
 #define C METRICS_COUNTER, NULL
 #define G METRICS_GAUGE, NULL
 #define H METRICS_HISTOGRAM
-/* name, type and bounds, max, us, help */
+/* name, type and bounds, merge, us, help */
 #define METRICS_TABLE(X)                                                                           \
-    X(BUILD_INFO, "jwtgate_build_info", G, true, false,                                            \
+    X(BUILD_INFO, "jwtgate_build_info", G, MAX, false,                                             \
       "Always 1; the labels say what was built and what it runs on.")                              \
-    X(REQUESTS, "jwtgate_http_requests_total", C, false, false,                                    \
+    X(REQUESTS, "jwtgate_http_requests_total", C, SUM, false,                                      \
       "Requests that ended, also those that could not be parsed (route \"-\").")                   \
-    X(DURATION, "jwtgate_http_request_duration_seconds", H, bounds_http, false, false,             \
+    X(DURATION, "jwtgate_http_request_duration_seconds", H, bounds_http, SUM, false,               \
       "Time from the head of a request to the end of its response.")                               \
-    X(OVERHEAD, "jwtgate_gateway_overhead_seconds", H, bounds_us, false, false,                    \
+    X(OVERHEAD, "jwtgate_gateway_overhead_seconds", H, bounds_us, SUM, false,                      \
       "Time of a request in the gateway: all of it without the wait for the upstream.")            \
-    X(REQUEST_BYTES, "jwtgate_http_request_bytes_total", C, false, false,                          \
+    X(REQUEST_BYTES, "jwtgate_http_request_bytes_total", C, SUM, false,                            \
       "Bytes of request bodies received.")                                                         \
-    X(RESPONSE_BYTES, "jwtgate_http_response_bytes_total", C, false, false,                        \
+    X(RESPONSE_BYTES, "jwtgate_http_response_bytes_total", C, SUM, false,                          \
       "Bytes of response bodies sent.")                                                            \
-    X(IN_FLIGHT, "jwtgate_http_requests_in_flight", G, false, false,                               \
+    X(IN_FLIGHT, "jwtgate_http_requests_in_flight", G, SUM, false,                                 \
       "Requests that are being handled now.")                                                      \
-    X(CONNECTIONS, "jwtgate_connections", G, false, false,                                         \
-      "Client connections that are open now.")                                                     \
-    X(ACCEPTED, "jwtgate_connections_accepted_total", C, false, false,                             \
+    X(CONNECTIONS, "jwtgate_connections", G, SUM, false, "Client connections that are open now.")  \
+    X(ACCEPTED, "jwtgate_connections_accepted_total", C, SUM, false,                               \
       "Client connections that were accepted.")                                                    \
-    X(CLOSED, "jwtgate_connections_closed_total", C, false, false,                                 \
+    X(CLOSED, "jwtgate_connections_closed_total", C, SUM, false,                                   \
       "Client connections that ended, by reason.")                                                 \
-    X(PARSE_ERRORS, "jwtgate_http_parse_errors_total", C, false, false,                            \
+    X(PARSE_ERRORS, "jwtgate_http_parse_errors_total", C, SUM, false,                              \
       "Requests that were refused for their form, by reason.")                                     \
-    X(AUTH_DECISIONS, "jwtgate_auth_decisions_total", C, false, false,                             \
+    X(AUTH_DECISIONS, "jwtgate_auth_decisions_total", C, SUM, false,                               \
       "Decisions about tokens, by reason (\"ok\": let through).")                                  \
-    X(AUTH_DURATION, "jwtgate_auth_duration_seconds", H, bounds_us, false, false,                  \
+    X(AUTH_DURATION, "jwtgate_auth_duration_seconds", H, bounds_us, SUM, false,                    \
       "Time to verify a token.")                                                                   \
-    X(CACHE_ENTRIES, "jwtgate_token_cache_entries", G, false, false,                               \
+    X(CACHE_ENTRIES, "jwtgate_token_cache_entries", G, SUM, false,                                 \
       "Verified tokens that are remembered now.")                                                  \
-    X(CACHE_LOOKUPS, "jwtgate_token_cache_lookups_total", C, false, false,                         \
+    X(CACHE_LOOKUPS, "jwtgate_token_cache_lookups_total", C, SUM, false,                           \
       "Look-ups of the cache of verified tokens, by result.")                                      \
-    X(UPSTREAM_REQUESTS, "jwtgate_upstream_requests_total", C, false, false,                       \
+    X(UPSTREAM_REQUESTS, "jwtgate_upstream_requests_total", C, SUM, false,                         \
       "Tries at upstream targets, by status or error.")                                            \
-    X(UPSTREAM_DURATION, "jwtgate_upstream_request_duration_seconds", H, bounds_http, false,       \
-      false, "Time from the head sent to an upstream to the head of its response.")                \
-    X(UPSTREAM_CONNECTIONS, "jwtgate_upstream_connections", G, false, false,                       \
+    X(UPSTREAM_DURATION, "jwtgate_upstream_request_duration_seconds", H, bounds_http, SUM, false,  \
+      "Time from the head sent to an upstream to the head of its response.")                       \
+    X(UPSTREAM_CONNECTIONS, "jwtgate_upstream_connections", G, SUM, false,                         \
       "Connections to upstream targets that are open now, by state.")                              \
-    X(UPSTREAM_UP, "jwtgate_upstream_target_up", G, true, false,                                   \
+    X(UPSTREAM_UP, "jwtgate_upstream_target_up", G, MIN, false,                                    \
       "1 while the target is thought to work, else 0.")                                            \
-    X(UPSTREAM_RETRIES, "jwtgate_upstream_retries_total", C, false, false,                         \
+    X(UPSTREAM_RETRIES, "jwtgate_upstream_retries_total", C, SUM, false,                           \
       "Tries at an upstream after the first one of a request.")                                    \
-    X(CONFIG_INFO, "jwtgate_config_info", G, true, false,                                          \
+    X(CONFIG_INFO, "jwtgate_config_info", G, MAX, false,                                           \
       "Always 1; the label is the hash of the configuration in use.")                              \
-    X(RELOAD_OK, "jwtgate_config_last_reload_successful", G, true, false,                          \
+    X(RELOAD_OK, "jwtgate_config_last_reload_successful", G, MAX, false,                           \
       "1 when the last attempt to load the configuration succeeded, else 0.")                      \
-    X(RELOAD_TIME, "jwtgate_config_last_reload_timestamp_seconds", G, true, true,                  \
+    X(RELOAD_TIME, "jwtgate_config_last_reload_timestamp_seconds", G, MAX, true,                   \
       "When the configuration in use was loaded, as Unix time.")                                   \
-    X(LOG_DROPPED, "jwtgate_log_dropped_total", C, false, false,                                   \
+    X(LOG_DROPPED, "jwtgate_log_dropped_total", C, SUM, false,                                     \
       "Access log lines that were dropped because their reader was too slow.")                     \
-    X(LOOP_LAG, "jwtgate_event_loop_lag_seconds", H, bounds_us, false, false,                      \
+    X(LOOP_LAG, "jwtgate_event_loop_lag_seconds", H, bounds_us, SUM, false,                        \
       "How late the event loop of a worker was, sampled once a second.")                           \
-    X(CPU, "process_cpu_seconds_total", C, true, true,                                             \
+    X(CPU, "process_cpu_seconds_total", C, MAX, true,                                              \
       "Total user and system CPU time spent in seconds.")                                          \
-    X(RSS, "process_resident_memory_bytes", G, true, false, "Resident memory size in bytes.")      \
-    X(OPEN_FDS, "process_open_fds", G, true, false, "Number of open file descriptors.")            \
-    X(MAX_FDS, "process_max_fds", G, true, false, "Maximum number of open file descriptors.")      \
-    X(START_TIME, "process_start_time_seconds", G, true, true,                                     \
+    X(RSS, "process_resident_memory_bytes", G, MAX, false, "Resident memory size in bytes.")       \
+    X(OPEN_FDS, "process_open_fds", G, MAX, false, "Number of open file descriptors.")             \
+    X(MAX_FDS, "process_max_fds", G, MAX, false, "Maximum number of open file descriptors.")       \
+    X(START_TIME, "process_start_time_seconds", G, MAX, true,                                      \
       "Start time of the process since unix epoch in seconds.")
 
 /* C, G and H hold a comma each: one more expansion makes them arguments. */
@@ -627,30 +625,6 @@ static void metrics_count_auth(struct metrics *metrics, struct metrics_route *ro
     }
 }
 
-static bool metrics_is_parse_error(enum outcome outcome)
-{
-    return outcome == OUTCOME_BAD_REQUEST || outcome == OUTCOME_URI_TOO_LONG ||
-           outcome == OUTCOME_HEADERS_TOO_LARGE || outcome == OUTCOME_NOT_IMPLEMENTED ||
-           outcome == OUTCOME_VERSION_NOT_SUPPORTED;
-}
-
-/* Refusals are rare and their reasons few: found by text. */
-static void metrics_count_parse_error(struct metrics *metrics, const struct request *req,
-                                      unsigned listener)
-{
-    const char *reason = req->reason != NULL ? req->reason : outcome_word(req->outcome);
-    char labels[METRICS_LABELS_BYTES];
-    size_t len = 0;
-    uint64_t *number;
-
-    metrics_label_add(labels, &len, "listener", metrics_listener_name(metrics, listener));
-    metrics_label_add(labels, &len, "reason", slice_str(reason));
-    number = series_number(metrics, METRICS_PARSE_ERRORS, labels);
-    if (number != NULL) {
-        (*number)++;
-    }
-}
-
 static uint64_t metrics_overhead_us(const struct request *req)
 {
     if (req->sent_ns == 0) {
@@ -662,14 +636,9 @@ static uint64_t metrics_overhead_us(const struct request *req)
     return ((req->sent_ns - req->start_ns) + (req->end_ns - req->response_ns)) / 1000u;
 }
 
-static unsigned metrics_request_listener(const struct request *req)
-{
-    return req->conn == NULL ? UINT8_MAX : req->conn->listener_index;
-}
-
 void metrics_count_request(struct metrics *metrics, const struct request *req)
 {
-    unsigned listener = metrics_request_listener(req);
+    unsigned listener = req->listener_index;
     uint64_t detail =
         ((uint64_t)listener << 32) | ((uint64_t)req->head.method << 16) | (req->status & 0xffffu);
     struct metrics_route *route = memo_get(metrics, req->route, METRICS_DETAIL_OF_ROUTE);
@@ -683,9 +652,6 @@ void metrics_count_request(struct metrics *metrics, const struct request *req)
     }
     if (number != NULL) {
         (*number)++;
-    }
-    if (metrics_is_parse_error(req->outcome)) {
-        metrics_count_parse_error(metrics, req, listener);
     }
     if (route == NULL) {
         return;
@@ -818,6 +784,39 @@ static void metrics_set(struct metrics *metrics, unsigned family, const char *la
     }
 }
 
+static void metrics_sample_target(struct metrics *metrics, struct slice upstream,
+                                  const struct upstream_target *target)
+{
+    char labels[METRICS_LABELS_BYTES];
+    size_t len = 0;
+    size_t end;
+
+    metrics_label_add(labels, &len, "upstream", upstream);
+    metrics_label_add(labels, &len, "target", target->config->label);
+    metrics_set(metrics, METRICS_UPSTREAM_UP, labels, upstream_target_is_up(target));
+    end = len;
+    metrics_label_add(labels, &end, "state", SLICE("active"));
+    metrics_set(metrics, METRICS_UPSTREAM_CONNECTIONS, labels, target->active);
+    end = len;
+    metrics_label_add(labels, &end, "state", SLICE("idle"));
+    metrics_set(metrics, METRICS_UPSTREAM_CONNECTIONS, labels, target->idle_count);
+}
+
+static void metrics_sample_worker(const struct worker *worker)
+{
+    size_t count = worker->upstreams == NULL ? 0 : worker->view->config->upstream_count;
+
+    metrics_sample_conns(worker);
+    for (size_t i = 0; i < count; i++) {
+        const struct upstream *upstream = &worker->upstreams[i];
+
+        for (unsigned j = 0; j < upstream->target_count; j++) {
+            metrics_sample_target(worker->metrics, upstream->config->element.name,
+                                  &upstream->targets[j]);
+        }
+    }
+}
+
 static uint64_t metrics_count_fds(void)
 {
     DIR *dir = opendir("/proc/self/fd");
@@ -879,8 +878,8 @@ static void metrics_sample_process(const struct gateway *gateway)
     len = 0;
     metrics_label_add(labels, &len, "version", slice_str(JWTGATE_VERSION));
     metrics_label_add(labels, &len, "commit", slice_str(JWTGATE_COMMIT));
-    metrics_label_add(labels, &len, "openssl", slice_str(OpenSSL_version(OPENSSL_VERSION_STRING)));
-    metrics_label_add(labels, &len, "libevent", slice_str(event_get_version()));
+    metrics_label_add(labels, &len, "openssl", slice_str(JWTGATE_OPENSSL));
+    metrics_label_add(labels, &len, "libevent", slice_str(JWTGATE_LIBEVENT));
     metrics_set(metrics, METRICS_BUILD_INFO, labels, 1);
 }
 
@@ -928,10 +927,12 @@ static void metrics_merge_value(struct metrics_value *to, const struct metrics_v
         for (unsigned i = 0; i <= METRICS_MAX_BUCKETS; i++) {
             to->histogram.buckets[i] += from->histogram.buckets[i];
         }
-    } else if (family->is_max) {
-        to->number = from->number > to->number ? from->number : to->number;
-    } else {
-        to->number += from->number;
+        return;
+    }
+    switch (family->merge) {
+    case SUM: to->number += from->number; break;
+    case MAX: to->number = from->number > to->number ? from->number : to->number; break;
+    case MIN: to->number = from->number < to->number ? from->number : to->number; break;
     }
 }
 
@@ -1175,7 +1176,7 @@ static void job_copy(void *arg)
 {
     struct metrics_copy *copy = arg;
 
-    metrics_sample_conns(copy->worker);
+    metrics_sample_worker(copy->worker);
     metrics_copy_from(copy, copy->worker->metrics);
     if (!loop_post(copy->job->gateway->control->loop, job_on_copy, copy->job)) {
         return; /* no memory: the timer answers, metrics_collect_abort() frees */

@@ -26,7 +26,7 @@ LIBRARIES = {
     "event2/": ("core/loop.", "core/stream.", "core/resolve."),
     "yajl/": ("core/json.c",),
     "openssl/ssl": ("core/stream.", "core/tls."),
-    "openssl/": ("plugins/", "gateway/cmd_", "core/stream.", "core/tls."),
+    "openssl/": ("plugins/", "gateway/cmd_", "gateway/access_log.", "core/stream.", "core/tls."),
     "curl/": ("core/fetch.",),
     "hiredis/": ("core/redis.",),
     "lmdb.h": ("plugins/revocation/local_store.",),
