@@ -21,7 +21,7 @@ struct log_site { /* rate limit of one call site, static storage */
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 
-/* Start and stop the writer thread. */
+/* Start and stop the writer thread.  Stop when no other thread logs any more. */
 int log_start(void);
 void log_stop(void);
 

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void write_value(struct json_writer *w, const struct json *value)
 {

@@ -281,7 +281,7 @@ END_TEST
 START_TEST(large_texts_are_read_in_linear_time)
 {
     const unsigned members = 60000;
-    char *text = malloc(members * 24 + 16);
+    char *text = calloc(members + 1, 24);
     size_t len = 1;
     struct json_error error = { 0 };
 
