@@ -1,1 +1,581 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* `jwtgate demo`: everything that is needed to see the gateway work, made in one folder: keys, a
+ * configuration, tokens of an hour, and a backend inside the process.  Keys and configuration that
+ * are there already are used, never replaced. */
+#include "core/arena.h"
+#include "core/base64url.h"
+#include "core/diag.h"
+#include "core/json.h"
+#include "gateway/cmd.h"
+#include "gateway/config.h"
+#include "gateway/gateway.h"
+#include "plugins/jwt/jws.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/rsa.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEMO_SECRET_BYTES   32u
+#define DEMO_TOKEN_LIFE_S   3600
+#define DEMO_ARENA_BYTES    (256u * 1024u)
+#define DEMO_MAX_FILE_BYTES 65536u
+
+struct demo {
+    const char *dir;
+    const char *listen, *admin;
+    bool has_address; /* --listen or --admin was given */
+    struct arena arena;
+    struct jwa_key hs256, rs256; /* rs256: the private key */
+};
+
+static const char demo_config[] =
+    "// Made by `jwtgate demo`.  Change it and start again: `jwtgate run -c jwtgate.jsonc` serves "
+    "it\n"
+    "// too, with a backend of yours in upstreams.echo.\n"
+    "{\n"
+    "  \"version\": 1,\n"
+    "  \"listeners\": { \"public\": { \"address\": \"%s\" } },\n"
+    "  // /livez, /readyz and /metrics.  Never on a public address.\n"
+    "  \"admin\": { \"address\": \"%s\" },\n"
+    "  \"upstreams\": {\n"
+    "    // `jwtgate demo` answers here itself, with what it saw.\n"
+    "    \"echo\": { \"targets\": [\"%s\"] }\n"
+    "  },\n"
+    "  // Who may issue tokens, and how we know it was them.\n"
+    "  \"providers\": {\n"
+    "    \"internal\": {\n"
+    "      \"issuer\": \"https://internal.demo/\",\n"
+    "      \"audiences\": [\"demo\"],\n"
+    "      \"algorithms\": [\"HS256\"],\n"
+    "      \"keys\": [{ \"kid\": \"demo-hs\", \"secret\": { \"file\": \"hs256.secret\", "
+    "\"encoding\": "
+    "\"base64url\" } }],\n"
+    "      \"max_lifetime\": \"1h\"\n"
+    "    },\n"
+    "    \"corporate\": {\n"
+    "      \"issuer\": \"https://corporate.demo/\",\n"
+    "      \"audiences\": [\"demo\"],\n"
+    "      \"algorithms\": [\"RS256\"],\n"
+    "      \"keys\": [{ \"kid\": \"demo-rs\", \"public_key_file\": \"rs256.pub.pem\" }],\n"
+    "      \"max_lifetime\": \"1h\"\n"
+    "    }\n"
+    "  },\n"
+    "  // The most specific route wins, not the first.  Each says who may pass.\n"
+    "  \"routes\": {\n"
+    "    \"public\": { \"match\": { \"path_prefix\": \"/public\" }, \"upstream\": \"echo\", "
+    "\"auth\": "
+    "\"none\" },\n"
+    "    \"hs\": {\n"
+    "      \"match\": { \"path_prefix\": \"/hs\" },\n"
+    "      \"upstream\": \"echo\",\n"
+    "      \"auth\": { \"provider\": \"internal\" },\n"
+    "      // The backend gets the claim as a field; what a client sends under that name is "
+    "removed.\n"
+    "      \"claims_to_headers\": { \"sub\": \"X-User-Id\" }\n"
+    "    },\n"
+    "    \"rs\": {\n"
+    "      \"match\": { \"path_prefix\": \"/rs\" },\n"
+    "      \"upstream\": \"echo\",\n"
+    "      \"auth\": { \"provider\": \"corporate\" },\n"
+    "      \"claims_to_headers\": { \"sub\": \"X-User-Id\" }\n"
+    "    },\n"
+    "    \"admin\": {\n"
+    "      \"match\": { \"path_prefix\": \"/admin\" },\n"
+    "      \"upstream\": \"echo\",\n"
+    "      \"auth\": { \"provider\": \"corporate\", \"scopes\": [\"demo:admin\"] },\n"
+    "      \"claims_to_headers\": { \"sub\": \"X-User-Id\" }\n"
+    "    }\n"
+    "  }\n"
+    "}\n";
+
+/* ---- files ---- */
+
+static const char *demo_path(struct demo *demo, const char *name)
+{
+    return arena_printf(&demo->arena, "%s/%s", demo->dir, name);
+}
+
+static int demo_complain(const char *what, const char *path)
+{
+    fprintf(stderr, "jwtgate demo: %s %s: %s\n", what, path == NULL ? "" : path, strerror(errno));
+    return ERR_IO;
+}
+
+static bool demo_has(struct demo *demo, const char *name)
+{
+    const char *path = demo_path(demo, name);
+
+    return path != NULL && access(path, F_OK) == 0;
+}
+
+/* Open a file to write, readable by its owner alone. `flags`: O_EXCL, or O_TRUNC for what may be
+ * replaced. */
+static FILE *demo_create(struct demo *demo, const char *name, int flags, mode_t mode)
+{
+    const char *path = demo_path(demo, name);
+    FILE *file;
+    int fd;
+
+    if (path == NULL) {
+        return NULL;
+    }
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, mode);
+    if (fd < 0) {
+        demo_complain("cannot write", path);
+        return NULL;
+    }
+    file = fdopen(fd, "w");
+    if (file == NULL) {
+        close(fd);
+    }
+    return file;
+}
+
+static int demo_close(FILE *file)
+{
+    int bad = ferror(file);
+
+    if (fclose(file) != 0 || bad != 0) {
+        return demo_complain("cannot write", NULL);
+    }
+    return 0;
+}
+
+/* ---- keys ---- */
+
+static int demo_make_secret(struct demo *demo)
+{
+    uint8_t secret[DEMO_SECRET_BYTES];
+    char text[2 * DEMO_SECRET_BYTES];
+    size_t len;
+    FILE *file;
+
+    if (demo_has(demo, "hs256.secret")) {
+        return 0;
+    }
+    if (RAND_bytes(secret, sizeof(secret)) != 1) {
+        return ERR_CRYPTO;
+    }
+    len = base64url_encode(secret, sizeof(secret), text);
+    OPENSSL_cleanse(secret, sizeof(secret));
+    file = demo_create(demo, "hs256.secret", O_EXCL, 0600);
+    if (file == NULL) {
+        return ERR_IO;
+    }
+    fprintf(file, "%.*s\n", (int)len, text);
+    OPENSSL_cleanse(text, sizeof(text));
+    return demo_close(file);
+}
+
+static int demo_read_secret(struct demo *demo)
+{
+    const char *path = demo_path(demo, "hs256.secret");
+    char text[256] = "";
+    uint8_t secret[sizeof(text)];
+    size_t len = 0;
+    FILE *file = path == NULL ? NULL : fopen(path, "re");
+    int err;
+
+    if (file == NULL) {
+        return demo_complain("cannot read", path);
+    }
+    len = fread(text, 1, sizeof(text), file);
+    fclose(file);
+    if (len > 0 && text[len - 1] == '\n') {
+        len--;
+    }
+    err = base64url_decode(slice_of(text, len), secret, &len);
+    if (err == 0) {
+        err = jwa_key_from_secret(secret, len, &demo->hs256);
+    }
+    OPENSSL_cleanse(text, sizeof(text));
+    OPENSSL_cleanse(secret, sizeof(secret));
+    if (err != 0) {
+        fprintf(stderr, "jwtgate demo: %s: not a secret in base64url; remove it\n", path);
+    }
+    return err;
+}
+
+static int demo_write_pair(struct demo *demo, EVP_PKEY *pkey)
+{
+    FILE *file = demo_create(demo, "rs256.pem", O_EXCL, 0600);
+    int done;
+
+    if (file == NULL) {
+        return ERR_IO;
+    }
+    done = PEM_write_PrivateKey(file, pkey, NULL, NULL, 0, NULL, NULL);
+    if (demo_close(file) != 0 || done != 1) {
+        return ERR_IO;
+    }
+    file = demo_create(demo, "rs256.pub.pem", O_TRUNC, 0644);
+    if (file == NULL) {
+        return ERR_IO;
+    }
+    done = PEM_write_PUBKEY(file, pkey);
+    return demo_close(file) != 0 || done != 1 ? ERR_IO : 0;
+}
+
+static int demo_make_pair(struct demo *demo)
+{
+    EVP_PKEY *pkey;
+    int err;
+
+    if (demo_has(demo, "rs256.pem")) {
+        return 0;
+    }
+    pkey = EVP_RSA_gen(2048);
+    if (pkey == NULL) {
+        return ERR_CRYPTO;
+    }
+    err = demo_write_pair(demo, pkey);
+    EVP_PKEY_free(pkey);
+    return err;
+}
+
+static int demo_read_pair(struct demo *demo)
+{
+    const char *path = demo_path(demo, "rs256.pem"), *why = "not a PEM private key; remove it";
+    FILE *file = path == NULL ? NULL : fopen(path, "re");
+    EVP_PKEY *pkey;
+
+    if (file == NULL) {
+        return demo_complain("cannot read", path);
+    }
+    pkey = PEM_read_PrivateKey(file, NULL, NULL, NULL);
+    fclose(file);
+    if (pkey == NULL || jwa_key_from_pkey(pkey, &demo->rs256, &why) != 0) {
+        fprintf(stderr, "jwtgate demo: %s: %s\n", path, why);
+        EVP_PKEY_free(pkey);
+        return ERR_BAD_INPUT;
+    }
+    return 0;
+}
+
+/* ---- tokens ---- */
+
+struct demo_token {
+    const char *file;
+    bool is_rs256;
+    const char *subject, *scope;
+};
+
+static const struct demo_token demo_tokens[] = {
+    { "hs256.token", false, "alice", "demo:read" },
+    { "rs256.token", true, "bob", "demo:read" },
+    { "admin.token", true, "carol", "demo:read demo:admin" },
+};
+
+static void demo_write_claims(struct json_writer *w, const struct demo_token *token)
+{
+    const char *issuer = token->is_rs256 ? "https://corporate.demo/" : "https://internal.demo/";
+    int64_t now = (int64_t)time(NULL);
+    uint8_t random[16];
+    char id[2 * sizeof(random)];
+
+    json_write_begin(w, NULL, '{');
+    json_write_string(w, "iss", slice_str(issuer));
+    json_write_string(w, "sub", slice_str(token->subject));
+    json_write_string(w, "aud", SLICE("demo"));
+    json_write_string(w, "scope", slice_str(token->scope));
+    json_write_int(w, "iat", now);
+    json_write_int(w, "exp", now + DEMO_TOKEN_LIFE_S - 1);
+    if (RAND_bytes(random, sizeof(random)) == 1) {
+        size_t len = base64url_encode(random, sizeof(random), id);
+
+        json_write_string(w, "jti", slice_of(id, len));
+    }
+    json_write_end(w, '}');
+}
+
+static char *demo_sign(const struct demo *demo, const struct demo_token *token)
+{
+    const struct jwa *alg = jwa_by_id(token->is_rs256 ? JWA_RS256 : JWA_HS256);
+    const struct jwa_key *key = token->is_rs256 ? &demo->rs256 : &demo->hs256;
+    struct slice kid = token->is_rs256 ? SLICE("demo-rs") : SLICE("demo-hs");
+    char *text = NULL;
+    struct json_writer w;
+
+    json_writer_init(&w, 4096);
+    demo_write_claims(&w, token);
+    if (!w.failed) {
+        text = jws_sign(alg, key, kid, SLICE("at+jwt"), slice_of(w.buf, w.len));
+    }
+    json_writer_done(&w);
+    return text;
+}
+
+static int demo_make_tokens(struct demo *demo)
+{
+    for (size_t i = 0; i < sizeof(demo_tokens) / sizeof(demo_tokens[0]); i++) {
+        char *text = demo_sign(demo, &demo_tokens[i]);
+        FILE *file;
+
+        if (text == NULL) {
+            return ERR_CRYPTO;
+        }
+        file = demo_create(demo, demo_tokens[i].file, O_TRUNC, 0600);
+        if (file != NULL) {
+            fprintf(file, "%s\n", text);
+        }
+        free(text);
+        if (file == NULL || demo_close(file) != 0) {
+            return ERR_IO;
+        }
+    }
+    return 0;
+}
+
+/* ---- configuration ---- */
+
+/* A port that is free now; the echo listener takes it a moment later. */
+static unsigned demo_free_port(void)
+{
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof(addr);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    unsigned port = 0;
+
+    if (fd < 0) {
+        return 0;
+    }
+    if (bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0 &&
+        getsockname(fd, (struct sockaddr *)&addr, &len) == 0) {
+        port = ntohs(addr.sin_port);
+    }
+    close(fd);
+    return port;
+}
+
+static int demo_make_config(struct demo *demo)
+{
+    char echo[32];
+    FILE *file;
+
+    if (demo_has(demo, "jwtgate.jsonc")) {
+        if (demo->has_address) {
+            fprintf(stderr,
+                    "jwtgate demo: %s/jwtgate.jsonc is there already: change the address in it\n",
+                    demo->dir);
+            return ERR_EXISTS;
+        }
+        return 0;
+    }
+    snprintf(echo, sizeof(echo), "127.0.0.1:%u", demo_free_port());
+    file = demo_create(demo, "jwtgate.jsonc", O_EXCL, 0600);
+    if (file == NULL) {
+        return ERR_IO;
+    }
+    fprintf(file, demo_config, demo->listen, demo->admin, echo);
+    return demo_close(file);
+}
+
+/* Where upstreams.echo points: the address that the process itself must answer at; NULL: the
+ * configuration no longer has it. */
+static char *demo_echo_address(struct demo *demo, const struct config *config)
+{
+    for (size_t i = 0; i < config->upstream_count; i++) {
+        const struct config_upstream *upstream = &config->upstreams[i];
+
+        if (slice_eq(upstream->element.name, SLICE("echo")) && upstream->target_count > 0) {
+            return arena_strdup(&demo->arena, upstream->targets[0].label);
+        }
+    }
+    return NULL;
+}
+
+/* Read twice: the address of the echo listener is in the file. */
+static struct config *demo_load(struct demo *demo)
+{
+    const char *path = demo_path(demo, "jwtgate.jsonc");
+    struct config *config;
+    bool is_missing;
+    struct diag diag;
+
+    diag_init(&diag);
+    config = path == NULL ? NULL : config_load(path, &diag, &is_missing);
+    if (config != NULL) {
+        struct config_load_options options = { .echo_address = demo_echo_address(demo, config) };
+
+        config_unref(config);
+        diag_done(&diag);
+        diag_init(&diag);
+        config = config_load_with(path, &options, &diag, &is_missing);
+    }
+    diag_print(&diag, stderr);
+    diag_done(&diag);
+    return config;
+}
+
+/* ---- what one sees ---- */
+
+static uint16_t demo_port(const struct gateway *gateway, const uint16_t *ports,
+                          enum config_service service)
+{
+    for (size_t i = 0; i < gateway->config->listener_count; i++) {
+        if (gateway->config->listeners[i].service == service) {
+            return ports[i];
+        }
+    }
+    return 0;
+}
+
+static void demo_print_curl(const char *dir, const char *token, unsigned port, const char *path,
+                            const char *note)
+{
+    if (token == NULL) {
+        printf("  curl -i http://127.0.0.1:%u%s\n      # %s\n", port, path, note);
+        return;
+    }
+    printf(
+        "  curl -i -H \"Authorization: Bearer $(cat '%s/%s')\" http://127.0.0.1:%u%s\n      # %s\n",
+        dir, token, port, path, note);
+}
+
+static void demo_on_ready(struct gateway *gateway, const uint16_t *ports, void *arg)
+{
+    const struct demo *demo = arg;
+    unsigned port = demo_port(gateway, ports, CONFIG_PUBLIC);
+    unsigned admin = demo_port(gateway, ports, CONFIG_ADMIN);
+
+    printf("\njwtgate is ready. Keys, tokens (1 h) and configuration are in %s\n\n", demo->dir);
+    demo_print_curl(demo->dir, NULL, port, "/public", "200: needs no token");
+    demo_print_curl(demo->dir, "hs256.token", port, "/hs",
+                    "200: HS256; the backend sees X-User-Id");
+    demo_print_curl(demo->dir, "rs256.token", port, "/rs", "200: RS256");
+    demo_print_curl(demo->dir, "admin.token", port, "/admin", "200: has the scope demo:admin");
+    demo_print_curl(demo->dir, "rs256.token", port, "/admin", "403: has not");
+    demo_print_curl(demo->dir, "hs256.token", port, "/rs", "401: the wrong issuer's token");
+    demo_print_curl(demo->dir, NULL, port, "/hs", "401: no token");
+    printf("\nadmin: http://127.0.0.1:%u/metrics /livez /readyz\nStop with Ctrl-C.\n\n", admin);
+    fflush(stdout);
+}
+
+/* ---- the command ---- */
+
+static int demo_prepare(struct demo *demo)
+{
+    int err = 0;
+
+    if (mkdir(demo->dir, 0700) != 0 && errno != EEXIST) {
+        return demo_complain("cannot make the folder", demo->dir);
+    }
+    err = demo_make_secret(demo);
+    if (err == 0) {
+        err = demo_make_pair(demo);
+    }
+    if (err == 0) {
+        err = demo_make_config(demo);
+    }
+    if (err == 0) {
+        err = demo_read_secret(demo);
+    }
+    if (err == 0) {
+        err = demo_read_pair(demo);
+    }
+    return err == 0 ? demo_make_tokens(demo) : err;
+}
+
+static int demo_run(struct demo *demo)
+{
+    struct config *config;
+    int code;
+
+    if (demo_prepare(demo) != 0) {
+        return EXIT_NO;
+    }
+    config = demo_load(demo);
+    if (config == NULL) {
+        return EXIT_NO;
+    }
+    code = gateway_serve(config, demo_on_ready, demo);
+    config_unref(config);
+    return code;
+}
+
+static int demo_usage(FILE *out)
+{
+    fputs("usage: jwtgate demo [--dir D] [--listen ADDRESS] [--admin ADDRESS]\n"
+          "Make keys, tokens and a configuration in D (./jwtgate-demo) and serve them in front of "
+          "an\n"
+          "echo backend.  ADDRESS: 127.0.0.1:8080 and 127.0.0.1:9901 unless said; port 0: any.\n",
+          out);
+    return out == stderr ? EXIT_USAGE : EXIT_YES;
+}
+
+/* The value of the option `name` at argv[*i] ("--dir D" or "--dir=D"); NULL: another word. */
+static const char *demo_option(int argc, char **argv, int *i, const char *name)
+{
+    size_t len = strlen(name);
+
+    if (strncmp(argv[*i], name, len) != 0) {
+        return NULL;
+    }
+    if (argv[*i][len] == '=') {
+        return argv[*i] + len + 1;
+    }
+    if (argv[*i][len] != '\0' || *i + 1 >= argc) {
+        return NULL;
+    }
+    return argv[++*i];
+}
+
+/* False: wrong usage. */
+static bool demo_read_arguments(struct demo *demo, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *value = demo_option(argc, argv, &i, "--dir");
+
+        if (value != NULL) {
+            demo->dir = value;
+            continue;
+        }
+        value = demo_option(argc, argv, &i, "--listen");
+        if (value != NULL) {
+            demo->listen = value;
+            demo->has_address = true;
+            continue;
+        }
+        value = demo_option(argc, argv, &i, "--admin");
+        if (value == NULL) {
+            return false;
+        }
+        demo->admin = value;
+        demo->has_address = true;
+    }
+    return true;
+}
+
+int cmd_demo(int argc, char **argv)
+{
+    struct demo demo = { .dir = "jwtgate-demo",
+                         .listen = "127.0.0.1:8080",
+                         .admin = "127.0.0.1:9901" };
+    int code;
+
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        return demo_usage(stdout);
+    }
+    if (!demo_read_arguments(&demo, argc, argv)) {
+        return demo_usage(stderr);
+    }
+    arena_init(&demo.arena, NULL, 0, DEMO_ARENA_BYTES);
+    code = demo_run(&demo);
+    jwa_key_done(&demo.hs256);
+    jwa_key_done(&demo.rs256);
+    arena_done(&demo.arena);
+    return code;
+}
