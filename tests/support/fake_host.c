@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/fake_host.h"
+
+#include "core/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MAX_COUNTERS 32
+
+static struct {
+    char name[256];
+    uint64_t value;
+} counters[MAX_COUNTERS];
+static size_t counter_count;
+
+static struct fake_host *current;
+static void *states[FAKE_HOST_PLUGINS];
+static struct gw_call calls[FAKE_HOST_PLUGINS];
+static size_t ran;
+
+static void *zeroed(struct fake_host *host, size_t size)
+{
+    return size == 0 ? NULL : arena_calloc(&host->arena, 1, size);
+}
+
+static void load_route(struct fake_host *host, const struct option_context *ctx,
+                       const struct json *route)
+{
+    size_t r = host->route_count++;
+    const char *path = arena_printf(&host->arena, "routes.%.*s", SLICE_FMT(route->key));
+
+    host->routes[r].name = route->key;
+    for (size_t i = 0; i < host->plugin_count; i++) {
+        const struct gw_plugin *plugin = host->plugins[i];
+        int err = 0;
+        host->routes[r].configs[i] = zeroed(host, plugin->config_size);
+        if (plugin->route_options != NULL) {
+            options_read(ctx, plugin->route_options, route, path, options_any_key,
+                         host->routes[r].configs[i]);
+        }
+        if (plugin->config_init != NULL) {
+            err = plugin->config_init(host->routes[r].configs[i], host->tops[i], ctx, route, path);
+        }
+        host->routes[r].on_route[i] = err == 0;
+    }
+}
+
+static void load(struct fake_host *host, const struct option_context *ctx, const struct json *root)
+{
+    for (size_t i = 0; i < host->plugin_count; i++) {
+        const struct gw_plugin *plugin = host->plugins[i];
+        host->tops[i] = zeroed(host, plugin->top_size);
+        if (plugin->top_options != NULL) {
+            options_read(ctx, plugin->top_options, root, "", options_any_key, host->tops[i]);
+        }
+        if (plugin->top_init != NULL) {
+            (void)!plugin->top_init(host->tops[i], ctx);
+        }
+    }
+    const struct json *routes = json_get(root, SLICE("routes"));
+    for (const struct json *route = routes == NULL ? NULL : routes->child; route != NULL;
+         route = route->next) {
+        load_route(host, ctx, route);
+    }
+}
+
+unsigned fake_host_load(struct fake_host *host, const struct gw_plugin *const *plugins,
+                        const char *text)
+{
+    static const char *const dirs[] = { ".", ".", "." };
+    struct json_error error;
+
+    *host = (struct fake_host){ 0 };
+    arena_init(&host->arena, NULL, 0, 16u << 20);
+    diag_init(&host->diag);
+    (void)!diag_add_file(&host->diag, "test.jsonc", slice_str(text));
+    while (plugins[host->plugin_count] != NULL) {
+        host->plugins[host->plugin_count] = plugins[host->plugin_count];
+        host->plugin_count++;
+    }
+    struct json *root = json_parse(&host->arena, slice_str(text), &json_limits_config, &error);
+    if (root == NULL) {
+        fprintf(stderr, "%u:%u: %s\n", error.line, error.column, error.text);
+        return 1;
+    }
+    struct option_context ctx = { .diag = &host->diag, .arena = &host->arena, .file_dir = dirs };
+    load(host, &ctx, root);
+    for (size_t i = 0; i < host->plugin_count && host->diag.errors == 0; i++) {
+        if (host->plugins[i]->worker_init != NULL &&
+            host->plugins[i]->worker_init(NULL, host->tops[i], &host->workers[i]) < 0) {
+            return 1;
+        }
+    }
+    return host->diag.errors;
+}
+
+void fake_host_done(struct fake_host *host)
+{
+    for (size_t i = 0; i < host->plugin_count; i++) {
+        if (host->plugins[i]->worker_done != NULL && host->workers[i] != NULL) {
+            host->plugins[i]->worker_done(host->workers[i]);
+        }
+    }
+    for (size_t i = 0; i < host->plugin_count; i++) {
+        if (host->plugins[i]->top_done != NULL) {
+            host->plugins[i]->top_done(host->tops[i]);
+        }
+    }
+    diag_done(&host->diag);
+    arena_done(&host->arena);
+}
+
+bool fake_host_complains(const struct fake_host *host, const char *text)
+{
+    for (unsigned i = 0; i < host->diag.count; i++) {
+        const struct diag_entry *entry = &host->diag.entries[i];
+        if (strstr(entry->message, text) != NULL ||
+            (entry->remedy != NULL && strstr(entry->remedy, text) != NULL)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_line(struct gw_request *req, const char *line)
+{
+    const char *colon = strchr(line, ':');
+    char *name = arena_strdup(&req->arena, slice_of(line, (size_t)(colon - line)));
+    for (char *c = name; *c != '\0'; c++) {
+        *c = ascii_lower(*c);
+    }
+    const char *value = colon + 1 + strspn(colon + 1, " ");
+    (void)!headers_add(&req->headers, slice_str(name), arena_copy(&req->arena, slice_str(value)));
+}
+
+static void run_chain(struct fake_host *host, size_t route, struct gw_request *req)
+{
+    req->verdict = GW_NEXT;
+    for (size_t i = 0; i < host->plugin_count && req->verdict == GW_NEXT; i++) {
+        const struct gw_plugin *plugin = host->plugins[i];
+        if (!host->routes[route].on_route[i] || plugin->on_request == NULL) {
+            continue;
+        }
+        states[i] =
+            plugin->state_size == 0 ? NULL : arena_calloc(&req->arena, 1, plugin->state_size);
+        calls[i] = (struct gw_call){ .req = req,
+                                     .config = host->routes[route].configs[i],
+                                     .top = host->tops[i],
+                                     .worker = host->workers[i],
+                                     .state = states[i] };
+        ran |= (size_t)1 << i;
+        req->verdict = plugin->on_request(&calls[i]);
+    }
+}
+
+struct gw_request *fake_host_run(struct fake_host *host, const char *route,
+                                 const char *const *lines, const char *query)
+{
+    struct gw_request *req = calloc(1, sizeof(*req));
+
+    require(req != NULL);
+    arena_init(&req->arena, NULL, 0, 1u << 20);
+    (void)!headers_init(&req->headers, &req->arena, 16);
+    (void)!headers_init(&req->response_headers, &req->arena, 16);
+    req->query = slice_str(query);
+    for (; lines != NULL && *lines != NULL; lines++) {
+        add_line(req, *lines);
+    }
+    current = host;
+    ran = 0;
+    for (size_t r = 0; r < host->route_count; r++) {
+        if (slice_eq(host->routes[r].name, slice_str(route))) {
+            run_chain(host, r, req);
+            return req;
+        }
+    }
+    require(!"no such route");
+    return NULL;
+}
+
+void fake_host_end(struct gw_request *req)
+{
+    for (size_t i = 0; i < current->plugin_count; i++) {
+        if ((ran & ((size_t)1 << i)) != 0 && current->plugins[i]->on_end != NULL) {
+            current->plugins[i]->on_end(&calls[i]);
+        }
+    }
+    arena_done(&req->arena);
+    free(req);
+}
+
+/* ---- plugin.h ---- */
+
+struct slice gw_query(const struct gw_request *req)
+{
+    return req->query;
+}
+
+struct slice gw_request_id(struct gw_request *req)
+{
+    return SLICE("01JD0000000000000000000000");
+}
+
+struct headers *gw_headers(struct gw_request *req)
+{
+    return &req->headers;
+}
+
+int gw_header_set(struct gw_request *req, struct slice name, struct slice value)
+{
+    return headers_set(&req->headers, name, arena_copy(&req->arena, value));
+}
+
+int gw_response_header_set(struct gw_request *req, struct slice name, struct slice value)
+{
+    return headers_set(&req->response_headers, name, arena_copy(&req->arena, value));
+}
+
+struct arena *gw_arena(struct gw_request *req)
+{
+    return &req->arena;
+}
+
+int64_t gw_unix_time(void)
+{
+    return clock_unix();
+}
+
+void gw_attr_set(struct gw_request *req, enum gw_attr attr, struct slice value)
+{
+    req->attrs[attr] = value;
+}
+
+struct slice gw_attr_get(const struct gw_request *req, enum gw_attr attr)
+{
+    return req->attrs[attr];
+}
+
+void gw_auth_decision(struct gw_request *req, const char *reason)
+{
+    req->decision = reason;
+}
+
+int gw_slot_set(struct gw_request *req, const void *key, void *value)
+{
+    if (req->slot_count == 8) {
+        return ERR_TOO_BIG;
+    }
+    req->slots[req->slot_count].key = key;
+    req->slots[req->slot_count++].value = value;
+    return 0;
+}
+
+void *gw_slot_get(const struct gw_request *req, const void *key)
+{
+    for (size_t i = 0; i < req->slot_count; i++) {
+        if (req->slots[i].key == key) {
+            return req->slots[i].value;
+        }
+    }
+    return NULL;
+}
+
+enum gw_verdict gw_reply(struct gw_call *call, const struct gw_reply *reply)
+{
+    call->req->reply = *reply;
+    return GW_REPLY;
+}
+
+uint64_t *gw_counter(struct gw_worker *worker, const char *family, const char *labels)
+{
+    char name[256];
+
+    snprintf(name, sizeof(name), "%s{%s}", family, labels == NULL ? "" : labels);
+    for (size_t i = 0; i < counter_count; i++) {
+        if (strcmp(counters[i].name, name) == 0) {
+            return &counters[i].value;
+        }
+    }
+    if (counter_count == MAX_COUNTERS) {
+        return NULL;
+    }
+    memcpy(counters[counter_count].name, name, sizeof(name));
+    return &counters[counter_count++].value;
+}
+
+struct gw_histogram *gw_histogram(struct gw_worker *worker, const char *family, const char *labels)
+{
+    return NULL;
+}
+
+void gw_histogram_add_us(struct gw_histogram *histogram, uint64_t us)
+{
+}

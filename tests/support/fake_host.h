@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The gateway as plugins see it, without sockets: loads a configuration's plugin keys, runs a route's
+ * chain on a made-up request and remembers what the plugins did.  One thread, no waiting. */
+#pragma once
+
+#include "core/diag.h"
+#include "core/headers.h"
+#include "plugins/plugin.h"
+
+#define FAKE_HOST_PLUGINS 8
+#define FAKE_HOST_ROUTES  16
+
+struct fake_host {
+    struct arena arena;
+    struct diag diag;
+    const struct gw_plugin *plugins[FAKE_HOST_PLUGINS];
+    size_t plugin_count;
+    void *tops[FAKE_HOST_PLUGINS];
+    void *workers[FAKE_HOST_PLUGINS];
+    struct {
+        struct slice name;
+        void *configs[FAKE_HOST_PLUGINS];
+        bool on_route[FAKE_HOST_PLUGINS];
+    } routes[FAKE_HOST_ROUTES];
+    size_t route_count;
+};
+
+struct gw_request {
+    struct arena arena;
+    struct headers headers, response_headers;
+    struct slice query;
+    struct slice attrs[GW_ATTRS];
+    const char *decision; /* of the last gw_auth_decision() */
+    struct gw_reply reply;
+    enum gw_verdict verdict;
+    struct {
+        const void *key;
+        void *value;
+    } slots[8];
+    size_t slot_count;
+};
+
+/* Read `text` (JSON); the number of errors, which are in host->diag. */
+unsigned fake_host_load(struct fake_host *host, const struct gw_plugin *const *plugins,
+                        const char *text);
+void fake_host_done(struct fake_host *host);
+/* Is there an error or warning whose message or remedy contains `text`? */
+bool fake_host_complains(const struct fake_host *host, const char *text);
+
+/* A request with "name: value" lines; `query` may be NULL.  Ended by fake_host_end(). */
+struct gw_request *fake_host_run(struct fake_host *host, const char *route,
+                                 const char *const *lines, const char *query);
+void fake_host_end(struct gw_request *req);
