@@ -38,11 +38,29 @@ static void line_add(struct log_line *line, struct slice bytes)
     line->len += bytes.len;
 }
 
+/* Nearly all values are printable ASCII that needs no escape. */
+static bool is_plain(struct slice value)
+{
+    unsigned bad = 0;
+
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
+
+        bad |= (c < 0x20) | (c >= 0x7f) | (c == '"') | (c == '\\');
+    }
+    return bad == 0;
+}
+
 static void line_add_escaped(struct log_line *line, struct slice value, size_t max)
 {
     size_t room = ACCESS_LOG_BYTES - line->len;
 
-    line->len += json_escape(value, line->text + line->len, max < room ? max : room);
+    max = max < room ? max : room;
+    if (value.len <= max && is_plain(value)) {
+        line_add(line, value);
+        return;
+    }
+    line->len += json_escape(value, line->text + line->len, max);
 }
 
 /* Decimal digits of `value`, at least `digits` of them. */
