@@ -91,7 +91,7 @@ static void gateway_notify(const char *state)
 static void gateway_raise_descriptors(const struct config *config)
 {
     struct rlimit limit;
-    uint64_t wanted = (uint64_t)config->server.limits.connections * 2u + 128u;
+    uint64_t wanted = (uint64_t)config->server.limits.connections + 256u;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
         return;
@@ -478,7 +478,9 @@ int gateway_serve(struct config *config, gateway_ready_fn *on_ready, void *arg)
     gateway_post_workers(run, gateway_post_stop); /* only when something failed one is left */
     gateway_join(run);
     gateway_done(run);
-    log_info("gateway", "stopped");
+    if (err == 0) {
+        log_info("gateway", "stopped");
+    }
     log_stop();
     return err == 0 ? 0 : 1;
 }
