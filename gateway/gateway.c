@@ -8,6 +8,7 @@
 #include "core/sink.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
+#include "gateway/process.h"
 #include "gateway/worker.h"
 
 #include <arpa/inet.h>
@@ -49,6 +50,7 @@ struct gateway_run {
     struct gateway gateway; /* first: the control thread gets from one to the other */
     enum gateway_phase phase;
     struct loop_timer grace_timer;
+    struct loop_timer startup_timer;
     pthread_t *threads; /* by worker index; [0] unused */
     unsigned started;   /* threads */
     unsigned running;   /* threads that have not reported their end */
@@ -370,7 +372,6 @@ static int gateway_open_access_log(struct gateway *gateway)
     return 0;
 }
 
-/* All sockets are bound before any thread accepts: a failure has served nobody. */
 static int gateway_make_workers(struct gateway_run *run)
 {
     struct gateway *gateway = &run->gateway;
@@ -384,18 +385,65 @@ static int gateway_make_workers(struct gateway_run *run)
     }
     gateway->worker_count = count;
     for (unsigned i = 0; i < count; i++) {
-        int err;
-
         gateway->workers[i] = worker_new(gateway, gateway->config, i);
         if (gateway->workers[i] == NULL) {
             return ERR_NO_MEMORY;
         }
-        err = listeners_open(gateway->workers[i], run->ports);
-        if (err != 0) {
-            return err;
-        }
     }
     gateway->control = gateway->workers[0];
+    return 0;
+}
+
+/* All sockets are bound before any thread accepts: a failure has served nobody. */
+static int gateway_open_listeners(struct gateway_run *run)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < run->gateway.worker_count && err == 0; i++) {
+        err = listeners_open(run->gateway.workers[i], run->ports);
+    }
+    return err;
+}
+
+static void gateway_log_unready(const struct processes *processes)
+{
+    struct process_check check;
+    unsigned pos = 0;
+
+    while (processes_next_check(processes, &pos, &check)) {
+        if (!check.ok) {
+            log_warning("gateway", "starting without being ready missing=%s why=\"%s\"", check.name,
+                        check.why == NULL ? "" : check.why);
+        }
+    }
+}
+
+static void gateway_on_startup_timer(struct loop_timer *timer)
+{
+    (void)timer; /* it has ended the turn */
+}
+
+/* Turn the control thread's loop until the plugins are ready, the time is over, or a signal ends it. */
+static int gateway_await_ready(struct gateway_run *run)
+{
+    struct gateway *gateway = &run->gateway;
+    struct loop *loop = gateway->control->loop;
+    uint64_t end_ms = clock_ms() + gateway->config->server.startup_timeout_ms;
+    int err;
+
+    run->startup_timer.fn = gateway_on_startup_timer;
+    err = loop_timer_set(loop, &run->startup_timer, end_ms);
+    if (err != 0) {
+        return err;
+    }
+    while (run->phase == PHASE_SERVING && clock_ms() < end_ms &&
+           !processes_are_ready(gateway->processes)) {
+        loop_turn(loop, true);
+    }
+    loop_timer_remove(loop, &run->startup_timer);
+    if (run->phase == PHASE_SERVING) {
+        gateway_log_unready(gateway->processes);
+    }
     return 0;
 }
 
@@ -403,12 +451,26 @@ static int gateway_start(struct gateway_run *run)
 {
     int err = gateway_open_access_log(&run->gateway);
 
+    run->gateway.processes = processes_new(&run->gateway);
+    if (err == 0 && run->gateway.processes == NULL) {
+        err = ERR_NO_MEMORY;
+    }
     if (err == 0) {
         err = gateway_make_workers(run);
     }
     if (err == 0) {
         err = gateway_watch_signals(run);
     }
+    if (err == 0) {
+        err = processes_start(run->gateway.processes);
+    }
+    if (err == 0) {
+        err = gateway_await_ready(run);
+    }
+    if (err != 0 || run->phase != PHASE_SERVING) {
+        return err; /* a signal came first: there is nothing to serve */
+    }
+    err = gateway_open_listeners(run);
     return err == 0 ? gateway_start_threads(run) : err;
 }
 
@@ -427,12 +489,14 @@ static void gateway_done(struct gateway_run *run)
     if (gateway->control != NULL) {
         loop_timer_remove(gateway->control->loop, &run->grace_timer);
     }
+    processes_stop(gateway->processes);
     for (unsigned i = gateway->worker_count; i > 0; i--) {
         worker_free(gateway->workers[i - 1]);
     }
     if (gateway->access_log != NULL) {
         sink_free(gateway->access_log);
     }
+    processes_free(gateway->processes);
     config_unref(gateway->config);
     free(gateway->workers);
     free(run->threads);
@@ -468,7 +532,7 @@ int gateway_serve(struct config *config, gateway_ready_fn *on_ready, void *arg)
     }
     gateway_prepare_process(config);
     err = gateway_start(run);
-    if (err == 0) {
+    if (err == 0 && run->phase == PHASE_SERVING) {
         gateway_run_control(run, on_ready, arg);
     }
     if (run->phase == PHASE_ABANDONED) {

@@ -9,6 +9,7 @@
 
 struct gateway;
 struct metrics_job;
+struct processes;
 struct sink;
 struct worker;
 
@@ -17,7 +18,8 @@ struct gateway {
     struct worker *control;  /* also workers[0] */
     struct worker **workers; /* control, then the public ones */
     unsigned worker_count;
-    struct sink *access_log; /* NULL: off */
+    struct processes *processes; /* work of plugins on the control thread */
+    struct sink *access_log;     /* NULL: off */
     uint64_t start_unix_us;
     bool ready; /* atomic: workers read both; listeners are open */
     bool draining;

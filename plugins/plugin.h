@@ -29,6 +29,8 @@
 
 struct gw_request; /* one request and its response */
 struct gw_worker;  /* one event-loop thread */
+struct gw_process; /* what one plugin does once for all of them */
+struct loop;       /* core/loop.h */
 
 enum gw_verdict {
     GW_NEXT,  /* go on with the next plugin */
@@ -77,6 +79,10 @@ struct gw_plugin {
     gw_hook_fn *on_request;  /* head received, no upstream chosen, body unread */
     gw_hook_fn *on_response; /* upstream's head received, not yet sent; must not WAIT or REPLY */
     void (*on_end)(struct gw_call *call); /* once, after the access log line, if a hook ran */
+
+    /* Work of the process, see below; both on the control thread. */
+    int (*process_init)(struct gw_process *process, const void *top, void **ret_state);
+    void (*process_done)(void *state);
 };
 
 /* The request.  Slices live as long as the request; setters copy. */
@@ -157,3 +163,52 @@ GW_API void gw_histogram_add_us(struct gw_histogram *histogram, uint64_t us);
 
 /* The only function here that another thread may call. */
 GW_API void gw_worker_post(struct gw_worker *worker, void (*fn)(void *arg), void *arg);
+
+/* Work of the process: what is done once for all workers (fetching keys, following a store).  It runs on
+ * the control thread's loop and never blocks it.  process_init() starts it: all workers of the
+ * snapshot exist, none serves yet.  process_done() ends it: no worker's thread runs any more, the
+ * plugin's worker states still exist.  The other functions here are the control thread's too, unless
+ * they say otherwise. */
+GW_API struct gw_worker *gw_process_worker(struct gw_process *process); /* for gw_counter() */
+GW_API struct loop *gw_loop(struct gw_worker *worker);                  /* of its own thread */
+enum gw_folder { GW_STATE_DIR, GW_CACHE_DIR };
+/* server.state_dir, server.cache_dir; NULL: not configured. */
+GW_API const char *gw_folder(const struct gw_process *process, enum gw_folder folder);
+
+/* A condition of readiness, shown at /readyz as `name` ("jwks/corporate"); false at first.  Made in
+ * process_init() only; NULL: too many.  The listeners open when all are true, or when
+ * server.startup_timeout has passed. `why`: static text, or NULL. */
+struct gw_check;
+GW_API struct gw_check *gw_check_new(struct gw_process *process, const char *name);
+GW_API void gw_check_set(struct gw_check *check, bool ok, const char *why); /* any thread */
+
+/* An object that does not change any more and that several threads hold: first member of the
+ * plugin's own struct.  Begins with refs = 1. */
+struct gw_shared {
+    int refs; /* atomic */
+    void (*free)(struct gw_shared *shared); /* by the thread that drops the last one */
+};
+static inline struct gw_shared *gw_shared_ref(struct gw_shared *shared)
+{
+    __atomic_fetch_add(&shared->refs, 1, __ATOMIC_RELAXED);
+    return shared;
+}
+static inline void gw_shared_unref(struct gw_shared *shared) /* NULL is fine */
+{
+    if (shared != NULL && __atomic_sub_fetch(&shared->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        shared->free(shared);
+    }
+}
+
+/* Call fn on every worker's thread with the plugin's worker state, in the order of the calls; the object
+ * is borrowed, fn may take a reference.  ERR_NO_MEMORY: some may not have got it, publish again. */
+typedef void gw_publish_fn(void *worker, struct gw_shared *object);
+GW_API int gw_publish(struct gw_process *process, gw_publish_fn *fn,
+                      struct gw_shared *object) MUST_CHECK;
+/* The way back.  In worker_init(), for later: where the plugin with this `top` does its work; NULL:
+ * nowhere (the gateway only checks a configuration).  Then, on any thread: call fn on the control thread
+ * with the state of process_init() and a copy of `size` bytes; not called once that has ended. */
+GW_API struct gw_process *gw_process_of(struct gw_worker *worker, const void *top);
+typedef void gw_process_fn(void *state, const void *data);
+GW_API int gw_process_post(struct gw_process *process, gw_process_fn *fn, const void *data,
+                           size_t size) MUST_CHECK;
