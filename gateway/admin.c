@@ -9,6 +9,7 @@
 #include "gateway/gateway.h"
 #include "gateway/host.h"
 #include "gateway/metrics.h"
+#include "gateway/process.h"
 #include "gateway/request.h"
 #include "gateway/worker.h"
 
@@ -38,6 +39,7 @@ struct admin_call { /* the plugin's state of a request */
 struct admin_check {
     const char *name;
     bool ok;
+    const char *why; /* of a failure; NULL: nothing to say */
 };
 
 struct admin_page {
@@ -167,7 +169,7 @@ static enum gw_verdict admin_reply_json(struct gw_call *call, unsigned status,
     struct json_writer writer;
     enum gw_verdict verdict = GW_FAIL;
 
-    json_writer_init(&writer, 4096);
+    json_writer_init(&writer, 32768);
     json_write_begin(&writer, NULL, '{');
     json_write_string(&writer, "status", status == 200 ? SLICE("ok") : SLICE("unavailable"));
     json_write_begin(&writer, "checks", '{');
@@ -188,7 +190,7 @@ static enum gw_verdict admin_reply_json(struct gw_call *call, unsigned status,
 static enum gw_verdict admin_reply_checks(struct gw_call *call, const struct admin_check *checks,
                                           unsigned count)
 {
-    char text[1024];
+    char text[32768];
     size_t len = 0;
     unsigned status = 200;
 
@@ -201,10 +203,13 @@ static enum gw_verdict admin_reply_checks(struct gw_call *call, const struct adm
     if (status == 200 && !admin_is_verbose(call)) {
         return admin_reply(call, status, ADMIN_TEXT, SLICE("ok\n"));
     }
-    for (unsigned i = 0; i < count && len < sizeof(text) - 128; i++) {
-        len += (size_t)snprintf(text + len, sizeof(text) - len, "[%c]%.64s %s\n",
+    for (unsigned i = 0; i < count && len < sizeof(text) - 256; i++) {
+        bool has_why = !checks[i].ok && checks[i].why != NULL;
+
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "[%c]%.96s %s%s%.80s\n",
                                 checks[i].ok ? '+' : '-', checks[i].name,
-                                checks[i].ok ? "ok" : "failed");
+                                checks[i].ok ? "ok" : "failed", has_why ? ": " : "",
+                                has_why ? checks[i].why : "");
     }
     len += (size_t)snprintf(text + len, sizeof(text) - len, "%s\n",
                             status == 200 ? "passed" : "failed");
@@ -263,13 +268,18 @@ static enum gw_verdict admin_livez(struct gw_call *call)
 static enum gw_verdict admin_readyz(struct gw_call *call)
 {
     const struct gateway *gateway = admin_gateway(call);
-    const struct admin_check checks[] = {
-        { "config", gateway->config != NULL },
-        { "listeners", __atomic_load_n(&gateway->ready, __ATOMIC_RELAXED) },
-        { "not-draining", !__atomic_load_n(&gateway->draining, __ATOMIC_RELAXED) },
+    struct admin_check checks[3 + PROCESS_MAX_CHECKS] = {
+        { "config", gateway->config != NULL, NULL },
+        { "listeners", __atomic_load_n(&gateway->ready, __ATOMIC_RELAXED), NULL },
+        { "not-draining", !__atomic_load_n(&gateway->draining, __ATOMIC_RELAXED), NULL },
     };
+    struct process_check check;
+    unsigned count = 3, pos = 0;
 
-    return admin_reply_checks(call, checks, sizeof(checks) / sizeof(checks[0]));
+    while (processes_next_check(gateway->processes, &pos, &check)) {
+        checks[count++] = (struct admin_check){ check.name, check.ok, check.why };
+    }
+    return admin_reply_checks(call, checks, count);
 }
 
 /* ---- metrics ---- */

@@ -40,8 +40,8 @@ struct config_cidr {
 struct config_server {
     int64_t workers; /* 0: auto, one per available CPU */
     uint64_t shutdown_grace_ms;
-    int error_detail; /* enum config_error_detail */
-    uint64_t startup_timeout_ms; /* 10s: then the listeners open, ready or not */
+    int error_detail;                  /* enum config_error_detail */
+    uint64_t startup_timeout_ms;       /* 10s: then the listeners open, ready or not */
     const char *state_dir, *cache_dir; /* NULL: none */
     struct config_cidr *trusted_proxies;
     size_t trusted_proxy_count;

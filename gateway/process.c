@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PROCESS_MAX_CHECKS     256u
 #define PROCESS_CHECK_NAME_MAX 96u
 
 struct gw_check {
@@ -43,7 +42,7 @@ struct process_message {
 
 struct processes {
     struct gateway *gateway;
-    struct config *config; /* a reference */
+    struct config *config;    /* a reference */
     struct gw_process *items; /* by plugin index */
     struct gw_check *checks;
     unsigned check_count;

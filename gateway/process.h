@@ -19,6 +19,8 @@ int processes_start(struct processes *processes) MUST_CHECK;
 void processes_stop(struct processes *processes);
 void processes_free(struct processes *processes); /* NULL is fine */
 
+#define PROCESS_MAX_CHECKS 128u
+
 /* A condition of readiness. Any thread: the list does not change after processes_start(). */
 struct process_check {
     const char *name; /* "jwks/corporate" */

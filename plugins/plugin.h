@@ -185,7 +185,7 @@ GW_API void gw_check_set(struct gw_check *check, bool ok, const char *why); /* a
 /* An object that does not change any more and that several threads hold: first member of the
  * plugin's own struct.  Begins with refs = 1. */
 struct gw_shared {
-    int refs; /* atomic */
+    int refs;                               /* atomic */
     void (*free)(struct gw_shared *shared); /* by the thread that drops the last one */
 };
 static inline struct gw_shared *gw_shared_ref(struct gw_shared *shared)
