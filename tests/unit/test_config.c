@@ -166,7 +166,7 @@ static const struct {
       "t.jsonc:4:32: error: server.trusted_proxies: is not a network; write it like "
       "\"10.0.0.0/8\"" },
     { HEAD "\"server\": {\"limits\": {\"header_bytes\": \"1MiB\"}},\n" ROUTES,
-      "t.jsonc:4:40: error: server.limits.header_bytes: \"1MiB\" is too large; "
+      "t.jsonc:4:39: error: server.limits.header_bytes: \"1MiB\" is too large; "
       "write \"1KiB\" to \"256KiB\"" },
     { "{\"version\": 1,\n\"listeners\": {},\n" UPSTREAMS ROUTES,
       "t.jsonc:2:14: error: listeners: must not be empty" },
@@ -199,17 +199,18 @@ static const struct {
       "write it like \"127.0.0.1:9001\" or \"orders.internal:9001\"" },
     { "{\"version\": 1,\n" LISTENERS
       "\"upstreams\": {\"u\": {\"targets\": [{\"address\": \"x:1\", \"weight\": 0}]}},\n" ROUTES,
-      "t.jsonc:3:61: error: upstreams.u.targets[0].weight: 0 is too small; write 1 to 100" },
+      "t.jsonc:3:62: error: upstreams.u.targets[0].weight: 0 is too small; write 1 to 100" },
     { "{\"version\": 1,\n" LISTENERS
       "\"upstreams\": {\"u\": {\"targets\": [\"x:1\"], \"timeouts\": {\"connect\": 5}}},\n" ROUTES,
-      "t.jsonc:3:66: error: upstreams.u.timeouts.connect: 5 has no unit; write \"5s\"" },
+      "t.jsonc:3:65: error: upstreams.u.timeouts.connect: 5 has no unit; write \"5s\"" },
     { HEAD "\"access_log\": true,\n" ROUTES,
       "t.jsonc:4:15: error: access_log: is not an access log; "
       "write \"off\" or {\"path\": \"-\"}" },
     { HEAD "\"tracing\": {\"trust\": \"none\"},\n" ROUTES,
       "t.jsonc:4:22: error: tracing.trust: \"none\" is not a choice; "
       "write \"any\" or \"trusted_proxies\"" },
-    { HEAD "\"server\": {\"error_detail\": \"none\",}," ROUTES, "t.jsonc:4:35: error: " },
+    { HEAD "\"server\": {\"error_detail\": \"none\",}," ROUTES,
+      "t.jsonc:4:34: error: trailing comma; remove it" },
     /* routes */
     { "{\"version\": 1,\n" LISTENERS UPSTREAMS "\"server\": {}}",
       "t.jsonc:1:1: error: \"routes\" is missing; write \"routes\": {}" },
