@@ -99,7 +99,7 @@ static void relay_failed(struct attempt *attempt, int err)
     struct request *req = attempt->req;
 
     if (err == ERR_NO_MEMORY) {
-        attempt_fail(attempt, OUTCOME_OVERLOADED, "no_memory");
+        request_fail(req, OUTCOME_OVERLOADED, "no_memory"); /* the attempt itself may be over */
     } else if (req->conn != NULL) {
         conn_close(req->conn, CONN_END_ERROR);
     }
@@ -183,6 +183,9 @@ void relay_down(struct attempt *attempt)
     int err = relay_pieces(attempt);
     if (err == 0 && req->conn != NULL) {
         err = finish_at_close(attempt);
+    }
+    if (err == 0 && attempt->sm.state == ATTEMPT_DONE) {
+        attempt_end(attempt); /* the client's next request begins inside flush() and may use it */
     }
     if (err == 0 && req->conn != NULL && attempt->sm.state != ATTEMPT_FAILED) {
         err = req->conn->codec->flush(req);

@@ -295,9 +295,6 @@ static enum step step_relay(struct request *req)
         request_fail(req, attempt->failure, attempt->reason);
         return STEP_NEXT;
     }
-    if (attempt->sm.state == ATTEMPT_DONE) {
-        attempt_end(attempt);
-    }
     return STEP_WAIT;
 }
 
