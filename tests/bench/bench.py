@@ -1,0 +1,404 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a request costs, side by side with nginx and HAProxy on this machine.
+
+  ./dev bench [--quick] [--rounds N] [--seconds N] [--only NAME,...] [--json FILE]
+
+The gateway runs on CPU 0, wrk and the backend on CPU 1.  The headline is the gateway's CPU time per
+request (from /proc, over all its processes): on a shared machine it is steadier than requests per
+second.  Rounds are interleaved (A B C A B C ...), each program is started fresh and warmed; a ratio is
+the median of the ratios of the rounds.  Settings: BENCH_DIR, GW_CPU, LOAD_CPU, JWTGATE_BIN."""
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+WORK = pathlib.Path(os.environ.get("BENCH_DIR", ROOT / "build" / "bench"))
+BINARY = os.environ.get("JWTGATE_BIN", str(ROOT / "build" / "jwtgate"))
+GW_CPU, LOAD_CPU = os.environ.get("GW_CPU", "0"), os.environ.get("LOAD_CPU", "1")
+TICK = os.sysconf("SC_CLK_TCK")
+PORT, ADMIN, BACKEND = 18080, 18087, 18081
+TOKENS = 100_000
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+
+# name: (program, auth, workers, routes, connections, path, tokens in turn (0: none, -1: all))
+RUNS = {
+    "floor": ("floor", "none", 1, 1, 64, "/", 0),
+    "nginx": ("nginx", "none", 1, 1, 64, "/", 0),
+    "haproxy": ("haproxy", "none", 1, 1, 64, "/", 0),
+    "jwtgate": ("jwtgate", "none", 1, 1, 64, "/", 0),
+    "jwtgate-hs256": ("jwtgate", "hs256", 1, 1, 64, "/", 1),
+    "jwtgate-rs256": ("jwtgate", "rs256", 1, 1, 64, "/", 1),
+    "jwtgate-rs256-first": ("jwtgate", "rs256", 1, 1, 64, "/", -1),
+    "jwtgate-w2": ("jwtgate", "none", 2, 1, 64, "/", 0),
+    "jwtgate-10r": ("jwtgate", "none", 1, 10, 64, "/r7/x", 0),
+    "jwtgate-10000r": ("jwtgate", "none", 1, 10_000, 64, "/r7777/x", 0),
+    "nginx-1m": ("nginx", "none", 1, 1, 64, "/1m", 0),
+    "haproxy-1m": ("haproxy", "none", 1, 1, 64, "/1m", 0),
+    "jwtgate-1m": ("jwtgate", "none", 1, 1, 64, "/1m", 0),
+}
+
+NGINX = """daemon off; pid {dir}/nginx.pid; user root; worker_processes {workers}; error_log {dir}/error.log crit;
+events {{ worker_connections 8192; multi_accept on; }}
+http {{
+  access_log off; server_tokens off; tcp_nodelay on; keepalive_timeout 300s; keepalive_requests 100000000;
+  proxy_max_temp_file_size 0; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;
+  uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
+  upstream backend {{ server 127.0.0.1:{backend}; keepalive 1024; keepalive_requests 100000000; keepalive_timeout 300s; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096 reuseport;
+    location / {{
+      proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+      proxy_set_header X-Forwarded-For $remote_addr;
+    }}
+  }}
+}}
+"""
+HAPROXY = """global
+  nbthread {workers}
+  maxconn 8000
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 300s
+  timeout server 300s
+  timeout http-keep-alive 300s
+  http-reuse always
+frontend fe
+  bind 127.0.0.1:{port} backlog 4096
+  option forwardfor
+  default_backend be
+backend be
+  server b 127.0.0.1:{backend} pool-max-conn 2000 pool-purge-delay 300s
+"""
+
+
+# --- what is made once -------------------------------------------------------------------------
+
+
+def make_tokens(argument):
+    kind, pem, count = argument
+    import support  # of the end-to-end tests
+    from cryptography.hazmat.primitives import serialization
+    key = support.RsaKey.__new__(support.RsaKey)
+    key.kid = "bench"
+    key.key = serialization.load_pem_private_key(pem, None) if kind == "rs256" else None
+    now = int(time.time())
+    payload = {"iat": now - 5, "nbf": now - 5, "exp": now + 7 * 86400, "uid": "user-123", "roles": ["reader", "writer"]}
+    sign = key.token if kind == "rs256" else lambda c: support.hs256(c, kid="bench")
+    return [sign(support.claims(**payload)) for _ in range(count)]
+
+
+def prepare():
+    from cryptography.hazmat.primitives import serialization
+    import support
+    WORK.mkdir(parents=True, exist_ok=True)
+    for tool in ("backend", "floor"):
+        subprocess.run(["gcc", "-O2", "-D_GNU_SOURCE", "-o", WORK / tool, HERE / f"{tool}.c"], check=True)
+    stamp = WORK / "rs256.txt"
+    if stamp.exists() and time.time() - stamp.stat().st_mtime < 5 * 86400:
+        return
+    print(f"making keys and {TOKENS} tokens (once)", file=sys.stderr, flush=True)
+    key = support.RsaKey("bench")
+    pem = key.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (WORK / "rsa.pub.pem").write_bytes(key.public_pem())
+    secret = WORK / "hs256.secret"
+    secret.write_text(support.SECRET)
+    secret.chmod(0o600)
+    (WORK / "hs256.txt").write_text("\n".join(make_tokens(("hs256", None, 10))) + "\n")
+    parts = os.cpu_count() or 1
+    with multiprocessing.Pool(parts) as pool:
+        lists = pool.map(make_tokens, [("rs256", pem, TOKENS // parts)] * parts)
+    stamp.write_text("\n".join(t for part in lists for t in part) + "\n")
+
+
+# --- processes ---------------------------------------------------------------------------------
+
+
+def tree_of(pid):
+    """pid and all its descendants."""
+    children = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            parent = int(pathlib.Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()[1])
+            children.setdefault(parent, []).append(int(entry))
+    found, todo = [], [pid]
+    while todo:
+        found.append(todo.pop())
+        todo += children.get(found[-1], [])
+    return found
+
+
+def cpu_of(pids):
+    user = system = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            user, system = user + int(fields[11]), system + int(fields[12])
+    return user / TICK, system / TICK
+
+
+def memory_of(pids):
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            found = re.search(r"^VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)
+            total += int(found.group(1)) if found else 0
+    return total
+
+
+def answers(port):
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    return False
+
+
+def wait_for(condition, what):
+    end = time.monotonic() + 20
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError(what)
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def running(cpus, command, port, log=subprocess.DEVNULL):
+    wait_for(lambda: not answers(port), f"port {port} is taken")
+    process = subprocess.Popen(["taskset", "-c", cpus, *map(str, command)], start_new_session=True, stdin=subprocess.DEVNULL,
+                               stdout=log, stderr=log)
+    try:
+        wait_for(lambda: process.poll() is not None or answers(port), f"port {port} does not answer")
+        if process.poll() is not None:
+            raise RuntimeError(f"{command[0]} ended at once")
+        time.sleep(0.2)
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def jwtgate_config(auth, workers, routes):
+    providers, access = {}, "none"
+    common = {"issuer": "https://issuer.test/", "audiences": ["orders"]}
+    if auth == "hs256":
+        providers = {"p": {**common, "algorithms": ["HS256"], "keys": [{"kid": "bench", "secret": {"file": str(WORK / "hs256.secret")}}]}}
+    elif auth == "rs256":
+        providers = {"p": {**common, "algorithms": ["RS256"], "keys": [{"kid": "bench", "public_key_file": str(WORK / "rsa.pub.pem")}]}}
+    if providers:
+        access = {"provider": "p"}
+    paths = ["/"] if routes == 1 else [f"/r{n}" for n in range(routes)]
+    table = {}
+    for number, path in enumerate(paths):
+        table[f"r{number}"] = {"match": {"path_prefix": path}, "upstream": "b", "auth": access}
+        if providers:
+            table[f"r{number}"]["claims_to_headers"] = {"sub": "X-User-Id", "jti": "X-Token-Id"}
+    return {"version": 1, "server": {"workers": workers, "limits": {"requests_per_connection": 100_000_000}},
+            "listeners": {"public": {"address": f"127.0.0.1:{PORT}"}}, "admin": {"address": f"127.0.0.1:{ADMIN}"},
+            "access_log": "off", "upstreams": {"b": {"targets": [f"127.0.0.1:{BACKEND}"]}},
+            **({"providers": providers} if providers else {}), "routes": table}
+
+
+def command_of(program, auth, workers, routes, folder):
+    values = {"dir": folder, "workers": workers, "port": PORT, "backend": BACKEND}
+    if program == "floor":
+        return [WORK / "floor", PORT, BACKEND]
+    if program == "nginx":
+        (folder / "nginx.conf").write_text(NGINX.format(**values))
+        return [shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"]
+    if program == "haproxy":
+        (folder / "haproxy.cfg").write_text(HAPROXY.format(**values))
+        return [shutil.which("haproxy", path="/usr/sbin:/usr/bin"), "-db", "-f", folder / "haproxy.cfg"]
+    (folder / "jwtgate.jsonc").write_text(json.dumps(jwtgate_config(auth, workers, routes)))
+    return [BINARY, "run", "-c", folder / "jwtgate.jsonc"]
+
+
+@contextlib.contextmanager
+def gateway(program, auth, workers, routes):
+    cpus = GW_CPU if workers == 1 else f"{GW_CPU},{LOAD_CPU}"
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="run.", dir=WORK))
+    folder.chmod(0o755)
+    try:
+        with open(folder / "log", "wb") as log, contextlib.ExitStack() as stack:
+            try:
+                process = stack.enter_context(running(cpus, command_of(program, auth, workers, routes, folder), PORT, log))
+            except RuntimeError as error:
+                raise RuntimeError(f"{error}: {(folder / 'log').read_text(errors='replace')[-800:]}") from error
+            yield process
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# --- measuring ---------------------------------------------------------------------------------
+
+
+def load(connections, path, tokens, auth, seconds, cpus, threads=1, skip=0.0):
+    out = WORK / "wrk.json"
+    out.unlink(missing_ok=True)
+    environment = dict(os.environ, TOKENS="" if auth == "none" else str(WORK / f"{auth}.txt"), REQ_PATH=path, OUT=str(out),
+                       NTOK=str(TOKENS if tokens < 0 else tokens), SKIP=str(skip))
+    done = subprocess.run(["taskset", "-c", cpus, "wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s",
+                           HERE / "load.lua", f"http://127.0.0.1:{PORT}{path}"], env=environment, capture_output=True, text=True, check=False)
+    if not out.exists():
+        raise RuntimeError("wrk: " + done.stderr + done.stdout)
+    return json.loads(out.read_text())
+
+
+def measure(name, seconds):
+    program, auth, workers, routes, connections, path, tokens = RUNS[name]
+    cpus, threads = (LOAD_CPU, 1) if workers == 1 else (f"{GW_CPU},{LOAD_CPU}", 2)
+    with running(cpus, [WORK / "backend", BACKEND], BACKEND), gateway(program, auth, workers, routes) as process:
+        load(connections, path, tokens, auth, 1, cpus, skip=0.5)
+        pids = tree_of(process.pid)
+        user0, system0 = cpu_of(pids)
+        begin = time.monotonic()
+        result = load(connections, path, tokens, auth, seconds, cpus, threads)
+        wall = time.monotonic() - begin
+        user1, system1 = cpu_of(pids)
+        rss = memory_of(pids)
+    requests = max(result["requests"], 1)
+    user, system = user1 - user0, system1 - system0
+    return {"name": name, "us": (user + system) / requests * 1e6, "user": user / requests * 1e6, "system": system / requests * 1e6,
+            "rps": requests / (result["duration_us"] / 1e6), "p50": result["p50"], "p99": result["p99"],
+            "non2xx": result["non2xx"], "errors": result["errors"], "busy": (user + system) / wall / workers, "rss": rss}
+
+
+def idle_bytes(program, count):
+    """Memory of one idle keep-alive connection."""
+    request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\n\r\n".encode()
+
+    def ask(sock):
+        sock.sendall(request)
+        data = b""
+        while b":1}\n" not in data:
+            more = sock.recv(65536)
+            if not more:
+                raise RuntimeError("closed")
+            data += more
+    with running(LOAD_CPU, [WORK / "backend", BACKEND], BACKEND), gateway(program, "none", 1, 1) as process:
+        first = [socket.create_connection(("127.0.0.1", PORT), 5) for _ in range(8)]
+        for sock in first * 25:
+            ask(sock)
+        time.sleep(0.5)
+        before, rest = memory_of(tree_of(process.pid)), []
+        for _ in range(count):
+            rest.append(socket.create_connection(("127.0.0.1", PORT), 5))
+            ask(rest[-1])
+        time.sleep(1)
+        after = memory_of(tree_of(process.pid))
+        for sock in first + rest:
+            sock.close()
+    return (after - before) * 1024 / count
+
+
+def openssl_verify_us():
+    done = subprocess.run(["taskset", "-c", GW_CPU, "openssl", "speed", "-seconds", "1", "rsa2048"], capture_output=True, text=True, check=False)
+    return 1e6 / float(done.stdout.strip().splitlines()[-1].split()[-1])
+
+
+# --- the report --------------------------------------------------------------------------------
+
+
+def ratio(rounds, above, below, key="us"):
+    values = [r[above][key] / r[below][key] for r in rounds if above in r and below in r and r[below][key] > 0]
+    return statistics.median(values) if values else None
+
+
+def row(label, value, aim, good, unit=""):
+    if value is None:
+        return
+    print(f"| {label} | {value:.2f}{unit} | {aim} | {'yes' if good(value) else 'NO'} |")
+
+
+def print_rows(rounds, names):
+    print("| run | CPU us/request (min-max) | user us | system us | requests/s | p50 us | p99 us | CPU busy | non-2xx | errors | RSS MiB |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for name in names:
+        rows = [r[name] for r in rounds if name in r]
+        if not rows:
+            continue
+        mid = {k: statistics.median(v[k] for v in rows) for k in rows[0] if k != "name"}
+        costs = [v["us"] for v in rows]
+        print(f"| {name} | **{mid['us']:.2f}** ({min(costs):.2f}-{max(costs):.2f}) | {mid['user']:.2f} | {mid['system']:.2f} | {mid['rps']:.0f} | "
+              f"{mid['p50']:.0f} | {mid['p99']:.0f} | {mid['busy'] * 100:.0f} % | {sum(v['non2xx'] for v in rows)} | "
+              f"{sum(v['errors'] for v in rows)} | {mid['rss'] / 1024:.1f} |")
+
+
+def print_ratios(rounds, verify, idle):
+    print("\n| ratio | measured | aim | reached |\n|---|---:|---:|---|")
+    row("plain / floor", ratio(rounds, "jwtgate", "floor"), "<= 1.10", lambda v: v <= 1.10)
+    row("plain / nginx plain", ratio(rounds, "jwtgate", "nginx"), "< 1", lambda v: v < 1)
+    row("plain / HAProxy plain", ratio(rounds, "jwtgate", "haproxy"), "< 1", lambda v: v < 1)
+    row("RS256 from cache / nginx plain", ratio(rounds, "jwtgate-rs256", "nginx"), "<= 0.90", lambda v: v <= 0.90)
+    first = [(r["jwtgate-rs256-first"]["us"] - r["jwtgate"]["us"]) / verify for r in rounds if {"jwtgate-rs256-first", "jwtgate"} <= set(r)]
+    row(f"(first RS256 - plain) / openssl verify ({verify:.1f} us)", statistics.median(first) if first else None, "<= 1.10", lambda v: v <= 1.10)
+    one = ratio(rounds, "jwtgate", "jwtgate-w2")
+    row("two workers / one (requests per CPU time)", one and 2 * one, ">= 1.80", lambda v: v >= 1.80)
+    row("10,000 routes / 10", ratio(rounds, "jwtgate-10000r", "jwtgate-10r"), "<= 1.05", lambda v: v <= 1.05)
+    row("1 MiB / nginx", ratio(rounds, "jwtgate-1m", "nginx-1m"), "<= 0.55", lambda v: v <= 0.55)
+    users = [r["jwtgate"]["user"] for r in rounds if "jwtgate" in r]
+    row("user time of plain", statistics.median(users) if users else None, "<= 3 us", lambda v: v <= 3, " us")
+    for program, value in idle.items():
+        row(f"idle connection, {program}", value, "<= 512 B" if program == "jwtgate" else "-", lambda v: v <= 512 or program != "jwtgate", " B")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 2 seconds")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=int)
+    parser.add_argument("--only", help="names of runs, with commas: " + " ".join(RUNS))
+    parser.add_argument("--no-idle", action="store_true")
+    parser.add_argument("--json", help="also write every row to this file")
+    options = parser.parse_args()
+    count = options.rounds or (2 if options.quick else 5)
+    seconds = options.seconds or (2 if options.quick else 5)
+    names = options.only.split(",") if options.only else list(RUNS)
+    prepare()
+    rounds, broken = [], set()
+    for number in range(1, count + 1):
+        rounds.append({})
+        for name in names:
+            if name in broken:
+                continue
+            try:
+                rounds[-1][name] = result = measure(name, seconds)
+            except RuntimeError as error:
+                print(f"{name}: {error}", file=sys.stderr, flush=True)
+                broken.add(name)
+                continue
+            print(f"round {number} {name}: {result['us']:.2f} us, {result['rps']:.0f}/s, p99 {result['p99']:.0f} us, "
+                  f"non-2xx {result['non2xx']}, errors {result['errors']}", file=sys.stderr, flush=True)
+    idle = {}
+    for program in () if options.no_idle else ("nginx", "jwtgate"):
+        try:
+            idle[program] = idle_bytes(program, 1000)
+        except (RuntimeError, OSError) as error:
+            print(f"idle {program}: {error}", file=sys.stderr, flush=True)
+            broken.add(program)
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(rounds, indent=1))
+    print_rows(rounds, names)
+    print_ratios(rounds, openssl_verify_us(), idle)
+    return 1 if broken else 0
+
+
+sys.exit(main())
