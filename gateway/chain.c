@@ -151,7 +151,9 @@ static void op_complete(struct gw_op *op)
     struct gw_call call = chain_call(req, req->link);
 
     op_drop(op);
+    req->running = true; /* a reply is sent, and the request may end, when the plugin is done */
     req->verdict = (uint8_t)fn(&call);
+    req->running = false;
     req->chain = CHAIN_ANSWERED;
     request_run(req);
 }

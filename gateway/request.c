@@ -204,7 +204,9 @@ static enum step step_access(struct request *req)
 {
     switch (chain_advance(req)) {
     case GW_WAIT: return wait_for_plugin(req);
-    case GW_REPLY: return STEP_NEXT; /* the outcome is set: the driver turns to REPLY */
+    case GW_REPLY: /* the outcome is set, and the driver turns to REPLY, unless it was forgotten */
+        request_fail(req, OUTCOME_INTERNAL_ERROR, "plugin_bug");
+        return STEP_NEXT;
     case GW_FAIL: request_fail(req, OUTCOME_OVERLOADED, "plugin_failed"); return STEP_NEXT;
     case GW_NEXT: break;
     }
