@@ -23,6 +23,7 @@
 #define STATE_BYTES 64u
 
 struct fixture fx;
+void (*fixture_on_enter)(bool enters);
 static char received[TEXT_BYTES + 1];
 
 /* ---- What stands in for modules of the gateway ---- */
@@ -199,11 +200,20 @@ void fixture_teardown(void)
     clock_unset();
 }
 
+static void tell_enter(bool enters)
+{
+    if (fixture_on_enter != NULL) {
+        fixture_on_enter(enters);
+    }
+}
+
 void fixture_spin(void)
 {
+    tell_enter(true);
     for (unsigned i = 0; i < SPIN_TURNS; i++) {
         loop_turn(fx.worker->loop, false);
     }
+    tell_enter(false);
 }
 
 void fixture_advance(uint64_t ms)
@@ -222,7 +232,9 @@ int fixture_connect(void)
 
     addr.sin_addr.s_addr = htonl(0xc0000201); /* 192.0.2.1 */
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    tell_enter(true);
     conn_new(fx.worker, 0, fds[1], (const struct sockaddr *)&addr);
+    tell_enter(false);
     return fds[0];
 }
 

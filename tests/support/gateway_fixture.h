@@ -45,6 +45,8 @@ struct fixture {
 };
 
 extern struct fixture fx;
+/* Called with true before code of the gateway runs, with false after; NULL: nothing. */
+extern void (*fixture_on_enter)(bool enters);
 
 /* Defaults; then the test changes fx.config and adds targets and plugins; then fixture_start(). */
 void fixture_setup(void);

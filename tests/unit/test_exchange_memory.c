@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Exchanges in which the Nth allocation fails, for every N: nothing crashes, hangs or leaks, and the
+ * client gets an answer or the end of its connection.  Links with --wrap for malloc and its kin. */
+#include "plugins/plugin.h"
+
+#include <check.h>
+#include <event2/event.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/support/gateway_fixture.h"
+
+#define ROUNDS_MOST 5000u
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *ptr, size_t size);
+void *__real_reallocarray(void *ptr, size_t count, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *ptr, size_t size);
+void *__wrap_reallocarray(void *ptr, size_t count, size_t size);
+
+static bool armed, entered, keeps_failing;
+static unsigned allocations, fails_at;
+
+/* Only the gateway's own allocations fail, not those of the test. */
+static void on_enter(bool enters)
+{
+    entered = enters;
+}
+
+static bool fails_now(void)
+{
+    if (!armed || !entered) {
+        return false;
+    }
+    allocations++;
+    return keeps_failing ? allocations >= fails_at : allocations == fails_at;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails_now() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails_now() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *ptr, size_t size)
+{
+    return fails_now() ? NULL : __real_realloc(ptr, size);
+}
+
+void *__wrap_reallocarray(void *ptr, size_t count, size_t size)
+{
+    return fails_now() ? NULL : __real_reallocarray(ptr, count, size);
+}
+
+/* ---- A plugin that uses what the gateway offers ---- */
+
+static enum gw_verdict after_sleep(struct gw_call *call)
+{
+    return gw_header_set(call->req, SLICE("x-user"), SLICE("me")) == 0 ? GW_NEXT : GW_FAIL;
+}
+
+static enum gw_verdict on_request(struct gw_call *call)
+{
+    return gw_sleep(call, 5, after_sleep);
+}
+
+static enum gw_verdict on_response(struct gw_call *call)
+{
+    return gw_response_header_set(call->req, SLICE("x-seen"), SLICE("yes")) == 0 ? GW_NEXT
+                                                                                 : GW_FAIL;
+}
+
+static const struct gw_plugin plugin = {
+    .abi = GW_PLUGIN_ABI,
+    .size = sizeof(struct gw_plugin),
+    .name = "sleeper",
+    .on_request = on_request,
+    .on_response = on_response,
+};
+
+/* ---- Exchanges ---- */
+
+#define BODY_BYTES 100000u
+static char head_text[24000], body_text[BODY_BYTES + 1], answer_text[BODY_BYTES + 100];
+
+static void make_texts(void)
+{
+    int len = snprintf(head_text, sizeof(head_text),
+                       "POST /a?b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n");
+
+    for (unsigned i = 0; i < 90; i++) { /* more than a block */
+        len += snprintf(head_text + len, sizeof(head_text) - (size_t)len, "X-Field-%u: %0220u\r\n",
+                        i, i);
+    }
+    snprintf(head_text + len, sizeof(head_text) - (size_t)len, "\r\n");
+    memset(body_text, 'b', BODY_BYTES);
+    snprintf(answer_text, sizeof(answer_text),
+             "HTTP/1.1 200 OK\r\nContent-Length: %u\r\nServer: x\r\n\r\n%s", BODY_BYTES, body_text);
+}
+
+/* The other side may be gone, or not read. */
+static void try_send(int fd, const char *text)
+{
+    size_t len = strlen(text), sent = 0;
+
+    for (unsigned stalls = 0; stalls < 3 && sent < len;) {
+        ssize_t n = send(fd, text + sent, len - sent, MSG_NOSIGNAL);
+        stalls = n > 0 ? 0 : stalls + 1;
+        sent += n > 0 ? (size_t)n : 0;
+        fixture_spin();
+    }
+}
+
+struct seen {
+    unsigned answers; /* final ones */
+    unsigned status;  /* of the last */
+    bool closed;
+};
+
+static void look(int client, struct seen *seen)
+{
+    bool closed;
+    const char *text = fixture_receive(client, &closed);
+
+    for (const char *at = text; (at = strstr(at, "HTTP/1.1 ")) != NULL; at += 9) {
+        seen->answers++;
+        seen->status = (unsigned)strtoul(at + 9, NULL, 10);
+    }
+    seen->closed = seen->closed || closed;
+}
+
+static void serve(const char *answer)
+{
+    bool closed;
+    int server = fixture_accept(0);
+
+    if (server >= 0) {
+        fixture_receive(server, &closed);
+        try_send(server, answer);
+        fixture_spin();
+        close(server);
+        fixture_spin();
+    }
+}
+
+static void post_chunked(int client, struct seen *seen)
+{
+    try_send(client, head_text);
+    fixture_advance(5);
+    try_send(client, "5\r\nhello\r\n");
+    try_send(client, "0\r\n\r\n");
+    serve(answer_text);
+    look(client, seen);
+}
+
+static void get_close_delimited(int client, struct seen *seen)
+{
+    try_send(client, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    fixture_advance(5);
+    serve("HTTP/1.1 200 OK\r\n\r\nbody");
+    look(client, seen);
+}
+
+static void bad_request(int client, struct seen *seen)
+{
+    try_send(client, "GET /a HTTP/1.1\r\n\r\n");
+    look(client, seen);
+}
+
+static void no_server(int client, struct seen *seen)
+{
+    close(fx.servers[0]);
+    fx.servers[0] = -1;
+    try_send(client, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    fixture_advance(5);
+    look(client, seen);
+}
+
+typedef void exchange_fn(int client, struct seen *seen);
+
+/* How many allocations there were. */
+static unsigned run_once(exchange_fn *exchange, unsigned at, struct seen *ret)
+{
+    struct seen seen = { 0 };
+
+    fixture_setup();
+    fixture_add_target(true);
+    fixture_add_plugin(&plugin);
+    fixture_start();
+    allocations = 0;
+    fails_at = at;
+    armed = true;
+    int client = fixture_connect();
+    exchange(client, &seen);
+    armed = false;
+    if (seen.answers == 0 && !seen.closed) {
+        fixture_advance(70000); /* a deadline ends it: memory came back too late to be told */
+        look(client, &seen);
+    }
+    ck_assert_msg(seen.answers > 0 || seen.closed, "hangs when allocation %u fails", at);
+    close(client);
+    fixture_spin();
+    ck_assert_msg(fx.worker->conn_count == 0, "connection left when allocation %u fails", at);
+    ck_assert_msg(fx.worker->requests_in_flight == 0, "request left when allocation %u fails", at);
+    fixture_teardown();
+    *ret = seen;
+    return allocations;
+}
+
+static exchange_fn *const exchanges[] = { post_chunked, get_close_delimited, bad_request,
+                                          no_server };
+static const unsigned statuses[] = { 200, 200, 400, 502 };
+
+START_TEST(every_allocation_may_fail)
+{
+    struct seen seen;
+
+    keeps_failing = _i >= 4;
+    for (unsigned at = 1; at < ROUNDS_MOST; at++) {
+        unsigned count = run_once(exchanges[_i % 4], at, &seen);
+        if (count < at) {
+            ck_assert_uint_gt(at, 10);
+            ck_assert_uint_eq(seen.status, statuses[_i % 4]);
+            return;
+        }
+        ck_assert_msg(seen.answers == 0 || seen.status == statuses[_i % 4] || seen.status == 503 ||
+                          seen.status == 500 || seen.status == 502,
+                      "status %u when allocation %u fails", seen.status, at);
+    }
+    ck_abort_msg("no end of allocations");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("exchange_memory");
+    TCase *cases = tcase_create("all");
+
+    event_set_mem_functions(__wrap_malloc, __wrap_realloc, free);
+    fixture_on_enter = on_enter;
+    make_texts();
+    tcase_set_timeout(cases, 60);
+    tcase_add_loop_test(cases, every_allocation_may_fail, 0, 8);
+    suite_add_tcase(suite, cases);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
