@@ -190,9 +190,8 @@ static bool slice_contains(struct slice text, const char *word)
 
 bool diag_is_secret_name(struct slice name)
 {
-    static const char *const parts[] = { "secret",     "password", "passwd",
-                                         "passphrase", "private",  "credential",
-                                         "api_key",    "apikey",   "_token" };
+    static const char *const parts[] = { "secret",  "password",   "passwd",  "passphrase",
+                                         "private", "credential", "api_key", "apikey" };
     /* "k" and the others are the private members of a JWK (RFC 7518 section 6). */
     static const char *const whole[] = { "token", "key", "k", "d", "p", "q", "dp", "dq", "qi" };
     static const char *const misspelt[] = { "secret", "password", "passphrase" };
@@ -201,6 +200,9 @@ bool diag_is_secret_name(struct slice name)
         if (slice_contains(name, parts[i])) {
             return true;
         }
+    }
+    if (name.len > 6 && slice_eq_nocase(slice_skip(name, name.len - 6), SLICE("_token"))) {
+        return true;
     }
     for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++) {
         if (slice_eq_nocase(name, slice_str(whole[i]))) {

@@ -49,7 +49,7 @@ struct option {
     bool required;   /* `def` is then the example in the message */
     int64_t min, max; /* both 0: no bounds; OPT_STRING: of its length, OPT_MAP/LIST: of the count */
     const char *const *choices; /* OPT_ENUM: NULL-terminated */
-    const struct option *sub;   /* OPT_OBJECT, OPT_MAP, OPT_LIST */
+    const struct option *sub;   /* OPT_OBJECT, OPT_MAP, OPT_LIST; OPT_CUSTOM: for printing */
     size_t sub_size;
     bool has_element; /* OPT_MAP, OPT_LIST: elements start with a struct option_element */
     /* OPT_CUSTOM: reads the value.  Others (may be NULL): a check after the value was read without

@@ -125,12 +125,12 @@ static void print_row(FILE *out, struct arena *arena, const struct option *optio
 {
     bool is_container = value->type == JSON_OBJECT || value->type == JSON_ARRAY;
 
-    if (option->type == OPT_OBJECT && value->type == JSON_OBJECT) {
-        print_table(out, arena, option->sub, value, indent);
-    } else if ((option->type == OPT_MAP || option->type == OPT_LIST) && is_container) {
-        print_elements(out, arena, option, value, indent);
-    } else {
+    if (option->sub == NULL || !is_container) {
         print_json(out, value, indent);
+    } else if (value->type == JSON_OBJECT && option->type != OPT_MAP) {
+        print_table(out, arena, option->sub, value, indent);
+    } else {
+        print_elements(out, arena, option, value, indent);
     }
 }
 

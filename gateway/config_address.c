@@ -160,7 +160,7 @@ static void parse_target_field(const struct option_context *ctx, const struct js
     (void)parse_target_address(ctx, value, path, field);
 }
 
-static const struct option target_table[] = {
+const struct option config_target_table[] = {
     { "address", OPT_CUSTOM, 0, .def = "\"127.0.0.1:9001\"", .required = true,
       .parse = parse_target_field, .help = "Host and port." },
     { "weight", OPT_INT, offsetof(struct config_target, weight), .def = "1", .min = 1,
@@ -193,7 +193,7 @@ void config_parse_targets(const struct option_context *ctx, const struct json *v
 
         targets[i].weight = 1;
         if (item->type == JSON_OBJECT) {
-            options_read(ctx, target_table, item, item_path == NULL ? path : item_path, NULL,
+            options_read(ctx, config_target_table, item, item_path == NULL ? path : item_path, NULL,
                          &targets[i]);
         } else {
             parse_target_field(ctx, item, item_path == NULL ? path : item_path, &targets[i]);

@@ -45,6 +45,7 @@ struct config_loader {
 };
 
 extern const struct option config_top_table[];
+extern const struct option config_target_table[]; /* of an object among targets */
 
 /* config_files.c: read the file and what it includes into loader->root; errors in diag. */
 void config_read_files(struct config_loader *loader, const char *path);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The files of a configuration: read, parsed, and united into one tree. */
+#include "core/map.h"
 #include "gateway/config_build.h"
 
 #include <errno.h>
@@ -186,22 +187,49 @@ static void report_twice(struct config_loader *loader, const struct json *member
                 loader->diag->files[first->file].name, first->key_line, first->key_column);
 }
 
+/* The members of `object` by name. */
+static int map_members(const struct json *object, struct map *map)
+{
+    for (struct json *member = object->child; member != NULL; member = member->next) {
+        int err = map_set(map, member->key, member);
+
+        if (err < 0) {
+            return err;
+        }
+    }
+    return 0;
+}
+
 /* Move the members of `from` that `into` does not have. */
 static void unite_maps(struct config_loader *loader, struct json *into, struct json *from)
 {
     const char *path = options_join(&loader->ctx, "", from->key);
+    struct map names = { 0 };
+    struct json **end = &into->child;
     struct json *next;
 
+    if (map_members(into, &names) < 0) {
+        diag_at(loader->diag, DIAG_ERROR, from, path, NULL, "out of memory");
+        map_done(&names);
+        return;
+    }
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
     for (struct json *member = from->child; member != NULL; member = next) {
-        const struct json *first = find_member(into, member->key);
+        const struct json *first = map_get(&names, member->key);
 
         next = member->next;
         if (first != NULL) {
             report_twice(loader, member, first, path);
-        } else {
-            append_member(into, member);
+            continue;
         }
+        member->next = NULL;
+        *end = member;
+        end = &member->next;
+        into->count++;
     }
+    map_done(&names);
 }
 
 static void unite(struct config_loader *loader, struct json *from)

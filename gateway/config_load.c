@@ -151,9 +151,15 @@ static void build(struct config_loader *loader, const char *path, const char *ec
 static int load(struct config_loader *loader, const char *path, const char *echo_address,
                 struct diag *diag)
 {
+    bool is_named = path != NULL;
+
     path = find_file(path);
     if (loader_init(loader, diag, path) < 0) {
         diag_at(diag, DIAG_ERROR, NULL, NULL, NULL, "out of memory");
+    } else if (!is_named && access(path, F_OK) != 0) {
+        loader->missing = true;
+        diag_at(diag, DIAG_ERROR, NULL, NULL, "name a file with -c", "neither %s nor %s exists",
+                default_paths[0], default_paths[1]);
     } else {
         build(loader, path, echo_address);
     }

@@ -159,7 +159,8 @@ static const struct option retries_table[] = {
 
 static const struct option upstream_table[] = {
     { "targets", OPT_CUSTOM, 0, .def = "[\"127.0.0.1:9001\"]", .required = true,
-      .parse = config_parse_targets, .help = "\"host:port\" or {\"address\", \"weight\"}." },
+      .parse = config_parse_targets, .sub = config_target_table,
+      .help = "\"host:port\" or {\"address\", \"weight\"}." },
     { "load_balancing", OPT_ENUM, UPSTREAM(balancing), .def = "\"round_robin\"",
       .choices = balancings, .help = "How a target is chosen." },
     { "timeouts", OPT_OBJECT, UPSTREAM(timeouts), .def = "{}", .sub = upstream_timeouts_table,
@@ -223,7 +224,8 @@ const struct option config_top_table[] = {
     { "upstreams", OPT_MAP, TOP(upstreams), .def = "{}", .sub = upstream_table, .has_element = true,
       .sub_size = sizeof(struct config_upstream), .help = "Where requests go." },
     { "access_log", OPT_CUSTOM, TOP(access_log), .def = "{\"path\": \"-\", \"format\": \"json\"}",
-      .parse = parse_access_log, .help = "One line per request, or \"off\"." },
+      .parse = parse_access_log, .sub = access_log_table,
+      .help = "One line per request, or \"off\"." },
     { "tracing", OPT_OBJECT, TOP(tracing), .def = "{}", .sub = tracing_table,
       .help = "Trace context." },
     { "routes", OPT_CUSTOM, 0, .def = "{}", .required = true, .parse = parse_nothing,

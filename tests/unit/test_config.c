@@ -462,6 +462,153 @@ START_TEST(the_hash_is_that_of_the_text)
 }
 END_TEST
 
+START_TEST(the_full_file_shows_every_option_that_is_printed)
+{
+    char path[4096], file[32768];
+    char *text = NULL;
+    size_t len = 0;
+
+    if (conf_dir == NULL) {
+        return;
+    }
+    snprintf(path, sizeof(path), "%s/gateway.jsonc", conf_dir);
+    FILE *in = fopen(path, "r");
+    FILE *out = open_memstream(&text, &len);
+
+    file[fread(file, 1, sizeof(file) - 1, in)] = '\0';
+    fclose(in);
+    ck_assert_int_eq(config_print(path, &diag, out), 0);
+    fclose(out);
+    for (char *end = strstr(text, "\":"); end != NULL; end = strstr(end + 1, "\":")) {
+        char *start = end;
+
+        while (start[-1] != '"') {
+            start--;
+        }
+        char name[80];
+
+        snprintf(name, sizeof(name), "\"%.*s\"", (int)(end - start), start);
+        ck_assert_msg(strstr(file, name) != NULL, "%s is not in gateway.jsonc", name);
+    }
+    free(text);
+}
+END_TEST
+
+START_TEST(states_of_a_chain_are_aligned_and_do_not_overlap)
+{
+    char path[4096];
+
+    if (conf_dir == NULL) {
+        return;
+    }
+    snprintf(path, sizeof(path), "%s/gateway.jsonc", conf_dir);
+    struct config *config = config_load(path, &diag, NULL);
+
+    assert_loads(config);
+    const struct config_route *route = &config->routes[1];
+    size_t end = 0;
+
+    ck_assert_uint_gt(route->chain_length, 1);
+    for (unsigned i = 0; i < route->chain_length; i++) {
+        ck_assert_uint_eq(route->chain[i].state_offset % 16, 0);
+        ck_assert_uint_ge(route->chain[i].state_offset, end);
+        end = route->chain[i].state_offset + route->chain[i].plugin->state_size;
+    }
+    ck_assert_uint_ge(route->chain_state_bytes, end);
+    config_unref(config);
+}
+END_TEST
+
+/* Views: plugins that note their calls */
+
+static char calls[32];
+static bool second_fails;
+
+static void note(char c)
+{
+    size_t len = strlen(calls);
+
+    if (len + 1 < sizeof(calls)) {
+        calls[len] = c;
+        calls[len + 1] = '\0';
+    }
+}
+
+static int init_first(struct gw_worker *worker, const void *top, void **ret_worker)
+{
+    note('a');
+    *ret_worker = calls;
+    return 0;
+}
+
+static int init_second(struct gw_worker *worker, const void *top, void **ret_worker)
+{
+    note('b');
+    *ret_worker = calls;
+    return second_fails ? ERR_NO_MEMORY : 0;
+}
+
+static void done_first(void *worker)
+{
+    note('A');
+}
+
+static void done_second(void *worker)
+{
+    note('B');
+}
+
+static const struct gw_plugin first_plugin = { .name = "first",
+                                               .worker_init = init_first,
+                                               .worker_done = done_first };
+static const struct gw_plugin second_plugin = { .name = "second",
+                                                .worker_init = init_second,
+                                                .worker_done = done_second };
+
+static struct config *config_of_two(void)
+{
+    static const struct gw_plugin *plugins[] = { &first_plugin, &second_plugin };
+    static void *tops[2];
+    struct config *config = calloc(1, sizeof(*config));
+
+    ck_assert_ptr_nonnull(config);
+    config->plugins = plugins;
+    config->tops = tops;
+    config->plugin_count = 2;
+    atomic_init(&config->refs, 1);
+    calls[0] = '\0';
+    return config;
+}
+
+START_TEST(a_view_starts_plugins_in_order_and_ends_them_in_reverse)
+{
+    struct config *config = config_of_two();
+
+    second_fails = false;
+    struct config_view *view = config_view_new(config, NULL);
+
+    ck_assert_ptr_nonnull(view);
+    config_unref(config); /* the view holds it */
+    config_view_unref(config_view_ref(view));
+    ck_assert_str_eq(calls, "ab");
+    config_view_unref(view);
+    ck_assert_str_eq(calls, "abBA");
+    config_view_unref(NULL);
+}
+END_TEST
+
+START_TEST(a_plugin_that_cannot_start_ends_those_before_it)
+{
+    struct config *config = config_of_two();
+
+    second_fails = true;
+    ck_assert_ptr_null(config_view_new(config, NULL));
+    ck_assert_str_eq(calls, "abA");
+    ck_assert_int_eq(atomic_load(&config->refs), 1);
+    config_unref(config);
+}
+END_TEST
+
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 static Suite *make_suite(void)
@@ -483,6 +630,10 @@ static Suite *make_suite(void)
     tcase_add_test(tc, printing_shows_defaults_and_no_secret);
     tcase_add_loop_test(tc, the_files_of_the_project_load, 0, 2);
     tcase_add_test(tc, the_hash_is_that_of_the_text);
+    tcase_add_test(tc, the_full_file_shows_every_option_that_is_printed);
+    tcase_add_test(tc, states_of_a_chain_are_aligned_and_do_not_overlap);
+    tcase_add_test(tc, a_view_starts_plugins_in_order_and_ends_them_in_reverse);
+    tcase_add_test(tc, a_plugin_that_cannot_start_ends_those_before_it);
     suite_add_tcase(suite, tc);
     return suite;
 }
