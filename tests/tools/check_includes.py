@@ -23,7 +23,7 @@ COMMANDS_MAY = ("plugins/",)
 
 # Each library is named in one place.
 LIBRARIES = {
-    "event2/": ("core/loop.", "core/stream.", "core/resolve."),
+    "event2/": ("core/loop.", "core/stream.", "core/resolve.", "core/fetch."),
     "yajl/": ("core/json.c",),
     "openssl/ssl": ("core/stream.", "core/tls."),
     "openssl/": ("plugins/", "gateway/cmd_", "gateway/access_log.", "core/stream.", "core/tls."),
