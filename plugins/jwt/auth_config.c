@@ -2,6 +2,8 @@
 /* The key "auth" of a route. */
 #include "plugins/jwt/jwt_auth.h"
 
+#include <stdlib.h>
+
 #define MAX_ALTERNATIVES 16u
 
 struct alternative_spec {
@@ -40,22 +42,44 @@ static const char *join_path(const struct option_context *ctx, const char *path,
     return joined == NULL ? path : joined;
 }
 
+static int compare_names(const void *a_arg, const void *b_arg)
+{
+    const struct slice *a = a_arg, *b = b_arg;
+    size_t len = a->len < b->len ? a->len : b->len;
+    int order = len == 0 ? 0 : memcmp(a->ptr, b->ptr, len);
+
+    return order != 0 ? order : (a->len > b->len) - (a->len < b->len);
+}
+
+/* "a, b, c"; NULL: none, or no memory. */
+static const char *provider_names(const struct option_context *ctx,
+                                  const struct option_list *providers)
+{
+    const struct provider *items = providers->items;
+    struct slice *names = arena_calloc(ctx->arena, providers->count + 1, sizeof(*names));
+    const char *list = NULL;
+
+    if (names == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < providers->count; i++) {
+        names[i] = items[i].element.name;
+    }
+    qsort(names, providers->count, sizeof(*names), compare_names);
+    for (size_t i = 0; i < providers->count; i++) {
+        list = arena_printf(ctx->arena, "%s%s%.*s", list == NULL ? "" : list, i == 0 ? "" : ", ",
+                            SLICE_FMT(names[i]));
+    }
+    return list;
+}
+
 static void unknown_provider(const struct option_context *ctx, const struct option_list *providers,
                              const struct json *where, const char *path, struct slice name)
 {
-    const struct provider *items = providers->items;
-    const char *list = "";
+    const char *list = provider_names(ctx, providers);
+    const char *remedy = list == NULL ? "there are none: add it under \"providers\""
+                                      : arena_printf(ctx->arena, "there are: %s", list);
 
-    for (size_t i = 0; i < providers->count && list != NULL; i++) {
-        list = arena_printf(ctx->arena, "%s%s%.*s", list, i == 0 ? "" : ", ",
-                            SLICE_FMT(items[i].element.name));
-    }
-    if (providers->count == 0 || list == NULL) {
-        diag_at(ctx->diag, DIAG_ERROR, where, path, "there are none: add it under \"providers\"",
-                "no provider \"%.*s\"", SLICE_FMT(name));
-        return;
-    }
-    const char *remedy = arena_printf(ctx->arena, "there are: %s", list);
     diag_at(ctx->diag, DIAG_ERROR, where, path, remedy, "no provider \"%.*s\"", SLICE_FMT(name));
 }
 
