@@ -97,7 +97,7 @@ struct metrics_family {
     X(AUTH_DECISIONS, "jwtgate_auth_decisions_total", C, SUM, false,                               \
       "Decisions about tokens, by reason (\"ok\": let through).")                                  \
     X(AUTH_DURATION, "jwtgate_auth_duration_seconds", H, bounds_us, SUM, false,                    \
-      "Time to verify a token.")                                                                   \
+      "Time to verify a token that is not in the cache; hits are only counted.")                   \
     X(CACHE_ENTRIES, "jwtgate_token_cache_entries", G, SUM, false,                                 \
       "Verified tokens that are remembered now.")                                                  \
     X(CACHE_LOOKUPS, "jwtgate_token_cache_lookups_total", C, SUM, false,                           \
