@@ -496,6 +496,9 @@ static bool read_list(const struct option_context *ctx, const struct option *opt
 
             head->name = is_map ? arena_copy(ctx->arena, item->key) : SLICE_ABSENT;
             head->where = item;
+            if (is_map && head->name.ptr == NULL) {
+                out_of_memory(ctx, item);
+            }
         }
         if (option->parse != NULL && ctx->diag->errors == errors) {
             option->parse(ctx, item, item_path, element);

@@ -93,6 +93,9 @@ void config_parse_address(const struct option_context *ctx, const struct json *v
         return;
     }
     address->text = arena_copy(ctx->arena, value->text);
+    if (address->text.ptr == NULL) {
+        diag_at(ctx->diag, DIAG_ERROR, value, path, NULL, "out of memory");
+    }
 }
 
 void config_parse_listener_address(const struct option_context *ctx, const struct json *value,
@@ -151,7 +154,11 @@ static bool parse_target_address(const struct option_context *ctx, const struct 
     target->host = slice_of(copy, copy == NULL ? 0 : host.len);
     target->port = (uint16_t)port;
     target->label = arena_copy(ctx->arena, value->text);
-    return copy != NULL && target->label.ptr != NULL;
+    if (copy == NULL || target->label.ptr == NULL) {
+        diag_at(ctx->diag, DIAG_ERROR, value, path, NULL, "out of memory");
+        return false;
+    }
+    return true;
 }
 
 static void parse_target_field(const struct option_context *ctx, const struct json *value,
