@@ -317,9 +317,10 @@ struct slice access_log_format(const struct request *req, char ret_text[ACCESS_L
 void access_log_write(const struct request *req)
 {
     struct worker *worker = req->worker;
+    const struct config_listener *listener = &req->view->config->listeners[req->listener_index];
     char text[ACCESS_LOG_BYTES];
 
-    if (worker->access_log != NULL &&
+    if (worker->access_log != NULL && listener->service == CONFIG_PUBLIC &&
         !sink_write(worker->access_log, access_log_format(req, text))) {
         log_count_dropped(worker);
     }

@@ -9,7 +9,8 @@ struct request;
 
 #define ACCESS_LOG_BYTES 4096u /* no line is longer */
 
-/* Write the line of an ended request; nothing when the log is off. */
+/* Write the line of an ended request; nothing when the log is off, or for the admin listener (probes
+ * and scrapes are no traffic). */
 void access_log_write(const struct request *req);
 /* The line with its newline, in `ret_text`. */
 struct slice access_log_format(const struct request *req, char ret_text[ACCESS_LOG_BYTES]);

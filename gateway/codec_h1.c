@@ -478,6 +478,8 @@ static void h1_reset(struct request *req)
     conn->request = NULL;
     if (exchange != NULL && exchange->until_close) {
         stream_abort(&conn->stream); /* a plain close would look like the end of the body */
+    } else {
+        (void)!stream_flush(&conn->stream); /* what came so far; the missing end shows the cut */
     }
     conn_close(conn, CONN_END_ERROR);
 }

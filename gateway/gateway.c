@@ -481,6 +481,17 @@ static void gateway_join(struct gateway_run *run)
     }
 }
 
+/* A signal to stop that comes now must not end the process with its default action. */
+static void gateway_block_stop_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 static void gateway_done(struct gateway_run *run)
 {
     struct gateway *gateway = &run->gateway;
@@ -535,6 +546,7 @@ int gateway_serve(struct config *config, gateway_ready_fn *on_ready, void *arg)
     if (err == 0 && run->phase == PHASE_SERVING) {
         gateway_run_control(run, on_ready, arg);
     }
+    gateway_block_stop_signals();
     if (run->phase == PHASE_ABANDONED) {
         log_stop();
         return 0; /* the stuck thread still uses everything: the process's end frees it */

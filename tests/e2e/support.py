@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import hmac
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -354,6 +355,7 @@ class Backend:
     def __init__(self, port=None, keep_bytes=True):
         self.keep_bytes, self.scripts, self.default = keep_bytes, {}, answer()
         self.requests, self.connections, self.open_sockets = [], [], set()
+        self.numbers = itertools.count()
         self.lock = threading.Lock()
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -404,7 +406,7 @@ class Backend:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
-                connection = BackendConnection(self, sock, len(self.connections))
+                connection = BackendConnection(self, sock, next(self.numbers))
                 self.connections.append(connection)
                 self.open_sockets.add(sock)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()

@@ -150,11 +150,20 @@ def test_a_stalled_body_is_408(gateway, backend):
 
 def test_a_slow_body_that_moves_is_not_cut(gateway, backend):
     with gateway.client() as client:
-        client.send(get("/", "Content-Length: 8", method="POST"))
+        client.send(get("/", "Content-Length: 1600", method="POST"))
         for _ in range(8):
             time.sleep(0.15)
-            client.send(b"x")
+            client.send(b"x" * 200)
         assert client.read("POST").status == 200
+
+
+def test_a_body_below_the_least_rate_is_cut(gateway, backend):
+    with gateway.client() as client:
+        client.send(get("/", "Content-Length: 100", method="POST"))
+        for _ in range(20):
+            time.sleep(0.1)
+            client.try_send(b"x")
+        assert client.read("POST").status == 408
 
 
 def test_requests_per_connection_are_limited(start, backend):
@@ -171,8 +180,8 @@ def test_a_client_that_does_not_read_is_cut(start, backend):
     backend.on("/big", lambda c: c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 30000000\r\n\r\n" + b"x" * 30000000) and None)
     with gateway.client(receive_buffer=4096) as client:
         client.send(get("/big"))
-        wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight") == 1, what="in flight")
-        wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight") == 0, 4, "the cut")
+        wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 1, what="in flight")
+        wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 0, 4, "the cut")
     assert gateway.ask(get()).status == 200
 
 

@@ -173,7 +173,9 @@ def test_the_backend_goes(gateway, backend, moment, request_name):
     with gateway.client() as client:
         client.try_send(data)
         response = client.read()
-        assert response is None or response.status in (200, 502), response
+        # 504: it waited for bytes that never come, as we for its answer
+        waits = moment is die_while_sent_to
+        assert response is None or response.status in (200, 502, 504 if waits else 502), response
         if response is not None and response.status == 200 and moment is not die_after_answer:
             assert not response.complete
     check_alive(gateway)
