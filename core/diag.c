@@ -212,8 +212,8 @@ bool diag_is_secret_name(struct slice name)
     return diag_nearest(name, misspelt, sizeof(misspelt) / sizeof(misspelt[0])) != NULL;
 }
 
-/* Excerpts: the text is scanned from its start, because whether a value is secret depends on the key
- * before it, maybe lines above.  Tolerant: the text may be the reason for the error. */
+/* Excerpts: the text is scanned from its start, because whether a value is secret depends on the
+ * key before it, maybe lines above.  Tolerant: the text may be the reason for the error. */
 
 struct scan {
     struct slice text;

@@ -9,5 +9,6 @@ struct check_request {
     bool strict, print, quiet, json;
 };
 
-/* Messages go to stderr (as JSON to stdout), the effective configuration to stdout; the exit code. */
+/* Messages go to stderr (as JSON to stdout), the effective configuration to stdout.  The exit
+ * code. */
 int check_config(const struct check_request *request);

@@ -10,8 +10,8 @@
 #define CONFIG_MEMORY ((size_t)2 << 30)
 #define FNV_BASIS     0xcbf29ce484222325u
 
-/* The plugins behind the gateway's own listeners. Weak: a program that only reads configurations does not
- * hold them; their chains are then empty. */
+/* The plugins behind the gateway's own listeners.  Weak: a program that only reads configurations
+ * does not hold them; their chains are then empty. */
 extern const struct gw_plugin admin_plugin __attribute__((weak));
 extern const struct gw_plugin echo_plugin __attribute__((weak));
 
