@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A client of one Redis server on one connection that comes back by itself: commands are answered in
+ * their order, each by its deadline.  A connection that missed a deadline, brought a malformed, a
+ * surplus or an endless reply is closed and never used again; another one follows after a pause with
+ * jitter.  All commands of one loop turn leave in one write.
+ *
+ * Words: lost: the connection is gone; what was pending was answered with an error (Redis may have
+ * done it nevertheless).  No callback runs inside a call of the owner.  Thread: the loop's. */
+#pragma once
+
+#include "core/err.h"
+#include "core/loop.h"
+#include "core/resolve.h"
+#include "core/slice.h"
+
+#include <stdint.h>
+
+enum redis_reply_type {
+    REDIS_IS_NIL,
+    REDIS_IS_STATUS,
+    REDIS_IS_ERROR,
+    REDIS_IS_INTEGER,
+    REDIS_IS_STRING,
+    REDIS_IS_ARRAY,
+};
+
+struct redis_reply {
+    enum redis_reply_type type;
+    long long integer;
+    struct slice text;          /* STATUS, ERROR, STRING */
+    size_t count;               /* ARRAY */
+    struct redis_reply **items; /* ARRAY; none is NULL */
+};
+
+/* Where a server is.  Slices are borrowed from the text that was read. */
+struct redis_address {
+    struct slice host; /* absent: unix_path */
+    uint16_t port;
+    struct slice unix_path;
+    unsigned database;
+};
+
+struct redis_options { /* texts are borrowed: they must outlive the client */
+    struct redis_address address;
+    struct slice username, password; /* absent: none */
+    unsigned connect_timeout_ms, command_timeout_ms;
+    unsigned max_queue;     /* commands without an answer */
+    size_t max_reply_bytes; /* of one reply on the wire */
+};
+
+struct redis_ops {                    /* all may be NULL */
+    void (*ready)(void *arg);         /* connected, authenticated, answering */
+    void (*lost)(void *arg, int err); /* after the callbacks of what was pending; also when
+                                         it was never ready */
+    void (*pushed)(void *arg, const struct redis_reply *message); /* of a subscription */
+};
+
+struct redis;
+
+/* `err` 0 with a reply (it may be REDIS_IS_ERROR), valid during the call; or a negative ERR_*. */
+typedef void redis_fn(void *arg, int err, const struct redis_reply *reply);
+
+/* "redis://HOST[:PORT][/DATABASE]" or "unix:/PATH".  ERR_UNSUPPORTED for "rediss:"; ERR_BAD_INPUT,
+ * also for a user or password in it. */
+int redis_read_url(struct slice url, struct redis_address *ret) MUST_CHECK;
+
+/* Starts connecting.  `resolver` may be NULL when the host is an address.  NULL: no memory. */
+struct redis *redis_new(struct loop *loop, struct resolver *resolver,
+                        const struct redis_options *options, const struct redis_ops *ops,
+                        void *arg);
+/* What is pending never calls back. NULL is fine. */
+void redis_free(struct redis *redis);
+
+/* Ask; fn runs once, in a later turn, unless cancelled.  While connecting the command waits for it.
+ * Arguments are copied.  ERR_CONNECT: no connection now; ERR_BUSY: the queue is full;
+ * ERR_NO_MEMORY.  fn may be NULL. */
+int redis_send(struct redis *redis, unsigned argc, const struct slice *argv, redis_fn *fn,
+               void *arg) MUST_CHECK;
+/* The same with a deadline of its own (WAIT). */
+int redis_send_within(struct redis *redis, unsigned timeout_ms, unsigned argc,
+                      const struct slice *argv, redis_fn *fn, void *arg) MUST_CHECK;
+/* The callbacks of commands sent with `arg` do not run. */
+void redis_cancel(struct redis *redis, const void *arg);
+/* From now on arrays that start with "message" are messages, not answers. */
+void redis_expect_messages(struct redis *redis);
+/* Close this connection and make another: what it said cannot be right. */
+void redis_reset(struct redis *redis);
+bool redis_is_ready(const struct redis *redis);
+/* Commands and writes since the start, for tests and numbers. */
+uint64_t redis_command_count(const struct redis *redis);
+uint64_t redis_write_count(const struct redis *redis);
