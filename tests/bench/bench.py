@@ -211,7 +211,7 @@ def jwtgate_config(auth, workers, routes):
         table[f"r{number}"] = {"match": {"path_prefix": path}, "upstream": "b", "auth": access}
         if providers:
             table[f"r{number}"]["claims_to_headers"] = {"sub": "X-User-Id", "jti": "X-Token-Id"}
-    return {"version": 1, "server": {"workers": workers, "limits": {"requests_per_connection": 100_000_000}},
+    return {"version": 1, "server": {"workers": workers, "limits": {"requests_per_connection": 1_000_000}},
             "listeners": {"public": {"address": f"127.0.0.1:{PORT}"}}, "admin": {"address": f"127.0.0.1:{ADMIN}"},
             "access_log": "off", "upstreams": {"b": {"targets": [f"127.0.0.1:{BACKEND}"]}},
             **({"providers": providers} if providers else {}), "routes": table}

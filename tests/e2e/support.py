@@ -386,6 +386,10 @@ class Backend:
                 sock.shutdown(socket.SHUT_RDWR)
         wait_until(lambda: not self.open_sockets, what="connections of the backend end")
 
+    def settle(self):
+        """Let arrive what a gateway has sent although its client was refused."""
+        time.sleep(0.03)
+
     def last(self, seconds=3):
         wait_until(lambda: self.requests, seconds, "a request at the backend")
         return self.requests[-1]

@@ -170,6 +170,7 @@ def test_broken_chunks_never_become_a_complete_body(gateway, backend, name):
         assert response is None or response.status == 400, response
         assert client.is_closed()
         assert b"HTTP/1.1" not in client.buffer
+    backend.settle()
     assert not [r for r in backend.requests if r.complete or "smuggled" in r.target], backend.requests
 
 
@@ -288,7 +289,8 @@ def test_bad_chunks_of_the_backend_are_seen_as_a_cut_answer(gateway, backend, ch
     backend.on("/bad", script)
     with gateway.client() as client:
         response = client.ask(get("/bad"))
-        assert response.status == 502 or not response.complete
+        # Cut where the client can see it, or not begun at all.
+        assert response is None or response.status == 502 or not response.complete
         assert client.is_closed() or response.status == 502
 
 

@@ -189,7 +189,7 @@ def test_the_log_can_be_off_or_combined(start, backend):
     gateway = start(config_for(backend, access_log={"path": "-", "format": "combined"}))
     assert gateway.ask(get("/x", "User-Agent: tests")).status == 200
     gateway.stop()
-    assert re.match(r'127\.0\.0\.1 - \S+ \[[^]]+\] "GET /x HTTP/1\.1" 200 2 "-" "tests"', gateway.access_file.read_text())
+    assert re.search(r'(?m)^127\.0\.0\.1 - \S+ \[[^]]+\] "GET /x HTTP/1\.1" 200 2 "-" "tests"$', gateway.access_file.read_text())
 
 
 # --- drain -------------------------------------------------------------------------------------
@@ -279,6 +279,7 @@ def test_systemd_is_told(scratch, start, backend):
         assert b"READY=1" in notify.recv(1000)
         gateway.signal(signal.SIGTERM)
         assert b"STOPPING=1" in notify.recv(1000)
+        assert gateway.process.wait(5) == 0
 
 
 def test_livez_answers_while_the_workers_are_busy(gateway, backend):

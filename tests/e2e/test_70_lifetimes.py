@@ -150,7 +150,8 @@ def die_after_answer(connection):
 
 
 def die_while_sent_to(connection):
-    connection.more()
+    if connection.request.get("Content-Length") and not connection.buffer:
+        connection.more()
     return CLOSE
 
 
