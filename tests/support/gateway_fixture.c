@@ -2,6 +2,7 @@
 #include "tests/support/gateway_fixture.h"
 
 #include "core/clock.h"
+#include "core/h1_parser.h"
 #include "core/log.h"
 #include "gateway/access_log.h"
 
@@ -236,6 +237,23 @@ int fixture_connect(void)
     conn_new(fx.worker, 0, fds[1], (const struct sockaddr *)&addr);
     tell_enter(false);
     return fds[0];
+}
+
+struct request *fixture_request(const char *head)
+{
+    const char *detail = NULL;
+
+    close(fixture_connect()); /* the gateway does not hear of it: no turn is run */
+    struct request *req = request_new(fx.worker->conns);
+    ck_assert_ptr_nonnull(req);
+    char *copy = arena_strdup(&req->arena, slice_str(head));
+    ck_assert_ptr_nonnull(copy);
+    enum h1_error error = h1_parse_request(copy, strlen(copy), &fx.config.server.limits.h1,
+                                           &req->arena, SLICE("http"), &req->head, &detail);
+    ck_assert_msg(error == H1_OK, "%s: %s", h1_error_word(error), head);
+    req->route = &fx.route;
+    req->target = &fx.targets[0];
+    return req;
 }
 
 void fixture_send(int fd, const char *text)

@@ -67,5 +67,8 @@ void fixture_send(int fd, const char *text);
 const char *fixture_receive(int fd, bool *ret_closed);
 /* A connection that the gateway has made to the target; -1: none. */
 int fixture_accept(unsigned target);
+/* A request with this head, parsed but not run; on a connection of 192.0.2.1 of its own, whose
+ * client is gone, unnoticed.  No turn may run; fixture_teardown() ends it. */
+struct request *fixture_request(const char *head);
 /* The last request that has ended. */
 const struct fixture_end *fixture_last_end(void);
