@@ -12,11 +12,13 @@
 
 #define INTERIM_MAX 16u
 #define RESOLVE_MS  5000u
+/* Addresses of one name that a request waits for in turn. */
+#define ADDRESSES_MAX 4u
 
-#define TO(s)       SM_BIT(ATTEMPT_##s)
+#define TO(s)         SM_BIT(ATTEMPT_##s)
 static const struct sm_state attempt_states[] = {
     [ATTEMPT_RESOLVE] = { "resolve", TO(CONNECT) | TO(HEAD) | TO(FAILED) },
-    [ATTEMPT_CONNECT] = { "connect", TO(HEAD) | TO(FAILED) },
+    [ATTEMPT_CONNECT] = { "connect", TO(CONNECT) | TO(HEAD) | TO(FAILED) },
     [ATTEMPT_HEAD] = { "head", TO(BODY) | TO(FAILED) },
     [ATTEMPT_BODY] = { "body", TO(DONE) | TO(FAILED) },
     [ATTEMPT_DONE] = { "done", 0 },
@@ -111,6 +113,21 @@ void attempt_connected(struct attempt *attempt)
     send_request(attempt);
 }
 
+static void start_connect(struct attempt *attempt);
+
+/* On to the name's next address ("localhost" is often ::1 and 127.0.0.1), else to the next target. */
+static void connect_failed(struct attempt *attempt, const char *reason)
+{
+    drop_connection(attempt);
+    if (++attempt->addresses_failed < attempt->target->address_count &&
+        attempt->addresses_failed < ADDRESSES_MAX) {
+        start_connect(attempt);
+        return;
+    }
+    upstream_target_failed(attempt->target);
+    attempt_fail(attempt, OUTCOME_UPSTREAM_CONNECT_FAILED, reason);
+}
+
 static void start_connect(struct attempt *attempt)
 {
     struct sockaddr_storage addr;
@@ -129,12 +146,11 @@ static void start_connect(struct attempt *attempt)
     sm_move(&attempt->sm, ATTEMPT_CONNECT, "address known");
     attempt->conn = upstream_pool_open(attempt->target, attempt, &addr, len, &err);
     if (attempt->conn == NULL) {
-        bool refused = err == ERR_CONNECT;
-
-        if (refused) {
-            upstream_target_failed(attempt->target);
+        if (err == ERR_CONNECT) {
+            connect_failed(attempt, err_text(err));
+            return;
         }
-        attempt_fail(attempt, refused ? OUTCOME_UPSTREAM_CONNECT_FAILED : OUTCOME_OVERLOADED,
+        attempt_fail(attempt, OUTCOME_OVERLOADED,
                      err == ERR_BUSY ? "max_connections" : err_text(err));
         return;
     }
@@ -311,10 +327,7 @@ void attempt_readable(struct attempt *attempt)
 void attempt_gone(struct attempt *attempt, int err)
 {
     switch ((enum attempt_state)attempt->sm.state) {
-    case ATTEMPT_CONNECT:
-        upstream_target_failed(attempt->target);
-        attempt_fail(attempt, OUTCOME_UPSTREAM_CONNECT_FAILED, err_text(err));
-        return;
+    case ATTEMPT_CONNECT: connect_failed(attempt, err_text(err)); return;
     case ATTEMPT_HEAD: attempt_fail(attempt, OUTCOME_UPSTREAM_RESET, "before_response"); return;
     case ATTEMPT_BODY:
         attempt->end =
@@ -332,8 +345,7 @@ void attempt_gone(struct attempt *attempt, int err)
 void attempt_late(struct attempt *attempt)
 {
     if (attempt->sm.state == ATTEMPT_CONNECT) {
-        upstream_target_failed(attempt->target);
-        attempt_fail(attempt, OUTCOME_UPSTREAM_CONNECT_FAILED, "connect_timeout");
+        connect_failed(attempt, "connect_timeout");
         return;
     }
     attempt_fail(attempt, OUTCOME_UPSTREAM_TIMEOUT, "response_timeout");

@@ -36,8 +36,9 @@ struct attempt {
     bool body_spent;     /* bytes of the request's body have left: no retry */
     bool response_seen;  /* bytes of an answer arrived: no retry */
     uint8_t interim_count;
-    int end;              /* BODY: the server has closed, by this ERR_* */
-    enum outcome failure; /* FAILED: why */
+    uint8_t addresses_failed; /* of the target's name */
+    int end;                  /* BODY: the server has closed, by this ERR_* */
+    enum outcome failure;     /* FAILED: why */
     const char *reason;
 };
 
