@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -289,6 +290,12 @@ const char *fixture_receive(int fd, bool *ret_closed)
 
 int fixture_accept(unsigned target)
 {
+    int on = 1;
+
     fixture_spin();
-    return accept4(fx.servers[target], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(fx.servers[target], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) { /* what is sent arrives at once */
+        ck_assert_int_eq(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+    }
+    return fd;
 }

@@ -2,6 +2,7 @@
 /* One exchange from socket to socket: connection, codec, request, attempt and relay. */
 #include "gateway/attempt.h"
 #include "gateway/upstream_pool.h"
+#include "plugins/plugin.h"
 
 #include <check.h>
 
@@ -711,6 +712,247 @@ START_TEST(a_server_that_does_not_read_stops_the_client)
 }
 END_TEST
 
+/* ---- Answers of our own ---- */
+
+static char big_answer[3000001];
+
+static enum gw_verdict answer_at_length(struct gw_call *call)
+{
+    const struct gw_reply reply = {
+        .status = 200,
+        .content_type = SLICE("text/plain"),
+        .body = slice_of(big_answer, sizeof(big_answer) - 1),
+    };
+
+    return gw_reply(call, &reply);
+}
+
+static const struct gw_plugin big_plugin = {
+    .abi = GW_PLUGIN_ABI,
+    .size = sizeof(struct gw_plugin),
+    .name = "big",
+    .on_request = answer_at_length,
+};
+
+static void setup_big(void)
+{
+    memset(big_answer, 'a', sizeof(big_answer) - 1);
+    fixture_setup();
+    fixture_add_plugin(&big_plugin);
+    fixture_start();
+    client = fixture_connect();
+    server = -1;
+}
+
+START_TEST(a_long_answer_of_our_own_waits_for_the_client)
+{
+    fixture_send(client, GET GET);
+    ck_assert_uint_eq(fx.end_count, 0);
+    fixture_advance(20000);
+    ck_assert_uint_ge(strlen(fixture_receive(client, &closed)), 2 * (sizeof(big_answer) - 1));
+    ck_assert(!closed);
+    expect_end(OUTCOME_LOCAL, 2);
+    ck_assert_uint_eq(fixture_last_end()->response_bytes, sizeof(big_answer) - 1);
+}
+END_TEST
+
+START_TEST(a_client_that_does_not_take_our_answer_is_closed)
+{
+    fixture_send(client, GET GET);
+    fixture_advance(30001);
+    fixture_advance(30001);
+    ck_assert_uint_eq(fx.worker->conn_count, 0);
+    expect_end(OUTCOME_CLIENT_GONE, 1);
+}
+END_TEST
+
+START_TEST(a_client_may_go_while_our_answer_is_sent)
+{
+    fixture_send(client, GET);
+    hang_up(&client);
+    fixture_spin();
+    ck_assert_uint_eq(fx.worker->conn_count, 0);
+    expect_end(OUTCOME_CLIENT_GONE, 1);
+}
+END_TEST
+
+START_TEST(a_drain_lets_our_answer_end)
+{
+    fixture_send(client, GET GET);
+    worker_drain(fx.worker);
+    size_t len = strlen(fixture_receive(client, &closed));
+    ck_assert_uint_ge(len, sizeof(big_answer) - 1);
+    ck_assert_uint_lt(len, 2 * (sizeof(big_answer) - 1));
+    ck_assert(closed);
+    expect_end(OUTCOME_LOCAL, 1);
+    ck_assert_int_eq(fx.worker->state, WORKER_STOPPED);
+}
+END_TEST
+
+START_TEST(a_body_that_nobody_wants_is_dropped)
+{
+    fixture_send(client, "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" GET);
+    ck_assert_uint_eq(occurrences(fixture_receive(client, &closed), "HTTP/1.1 200 "), 2);
+    ck_assert(!closed); /* all of it was there */
+    fixture_send(client, "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhell");
+    ck_assert_uint_eq(occurrences(fixture_receive(client, &closed), "HTTP/1.1 200 "), 1);
+    ck_assert(closed);
+    fixture_send(client, "o" GET);
+    ck_assert_str_eq(fixture_receive(client, &closed), "");
+    expect_end(OUTCOME_LOCAL, 3);
+}
+END_TEST
+
+START_TEST(a_client_that_waits_for_100_is_answered_without)
+{
+    fixture_send(
+        client, "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    const char *text = fixture_receive(client, &closed);
+    ck_assert_ptr_eq(strstr(text, "HTTP/1.1 200 "), text);
+    ck_assert(closed);
+}
+END_TEST
+
+/* ---- More of servers ---- */
+
+START_TEST(a_server_may_refuse_a_body_and_close)
+{
+    fx.config.server.limits.body_bytes = UINT64_C(64) << 20;
+    ask("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 67108864\r\n\r\n");
+    pump(client, BIG);
+    fixture_send(server, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno");
+    hang_up(&server); /* with unread bytes: a reset */
+    expect(client, "HTTP/1.1 413 ");
+    ck_assert(closed);
+    ck_assert_uint_eq(fx.end_count, 1);
+    ck_assert_uint_eq(fixture_last_end()->status, 413);
+}
+END_TEST
+
+START_TEST(bytes_behind_an_answer_end_the_upstream_connection)
+{
+    ask(GET);
+    fixture_receive(server, &closed);
+    fixture_send(server, OK_2 "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+    const char *text = fixture_receive(client, &closed);
+    ck_assert_uint_eq(occurrences(text, "HTTP/1.1 "), 1);
+    ck_assert(!closed);
+    ck_assert_uint_eq(fx.worker->upstreams[0].connections, 0);
+    ask(GET);
+    fixture_send(server, OK_2);
+    expect(client, "\r\n\r\nok");
+}
+END_TEST
+
+START_TEST(a_server_that_says_close_is_not_used_again)
+{
+    ask(GET);
+    fixture_send(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+    expect(client, "\r\n\r\nok");
+    ck_assert(!closed);
+    ck_assert_uint_eq(fx.worker->upstreams[0].connections, 0);
+}
+END_TEST
+
+START_TEST(a_response_head_has_limits)
+{
+    char line[1100];
+
+    memset(line, 'x', sizeof(line));
+    memcpy(line, "X-A: ", 5);
+    memcpy(line + sizeof(line) - 3, "\r\n", 3);
+    ask(GET);
+    fixture_send(server, "HTTP/1.1 200 OK\r\n");
+    for (unsigned i = 0; i < 20; i++) { /* more than a block */
+        fixture_send(server, line);
+    }
+    fixture_send(server, "Content-Length: 2\r\n\r\nok");
+    expect(client, "\r\n\r\nok");
+    fixture_send(client, GET);
+    fixture_send(server, "HTTP/1.1 200 OK\r\n");
+    for (unsigned i = 0; i < 30; i++) {
+        (void)!send(server, line, sizeof(line) - 1, MSG_NOSIGNAL);
+        fixture_spin();
+    }
+    expect(client, "HTTP/1.1 502 ");
+    ck_assert(!closed);
+    expect_end(OUTCOME_UPSTREAM_PROTOCOL_ERROR, 2);
+}
+END_TEST
+
+START_TEST(interim_responses_have_a_limit)
+{
+    ask(GET);
+    for (unsigned i = 0; i < 17; i++) {
+        (void)!send(server, "HTTP/1.1 103 X\r\n\r\n", 18, MSG_NOSIGNAL);
+        fixture_spin();
+    }
+    expect(client, "HTTP/1.1 502 ");
+    expect_end(OUTCOME_UPSTREAM_PROTOCOL_ERROR, 1);
+}
+END_TEST
+
+START_TEST(http_1_0_clients_may_keep_their_connection)
+{
+    ask("GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    fixture_send(server, OK_2);
+    expect(client, "connection: keep-alive\r\n");
+    ck_assert(!closed);
+    fixture_send(client, "GET /a HTTP/1.0\r\n\r\n");
+    fixture_send(server, OK_2);
+    expect(client, "\r\n\r\nok");
+    ck_assert(closed);
+}
+END_TEST
+
+START_TEST(heads_over_the_limits_are_refused)
+{
+    static const struct {
+        unsigned path, fields, status;
+    } vectors[] = { { 9000, 0, 414 }, { 1, 101, 431 } };
+    static char text[64000];
+
+    for (unsigned i = 0; i < 2; i++) {
+        int len = snprintf(text, sizeof(text), "GET /%0*u HTTP/1.1\r\nHost: a\r\n",
+                           (int)vectors[i].path, 0u);
+        for (unsigned f = 0; f < vectors[i].fields; f++) {
+            len += snprintf(text + len, sizeof(text) - (size_t)len, "X-%u: 1\r\n", f);
+        }
+        snprintf(text + len, sizeof(text) - (size_t)len, "\r\n");
+        hang_up(&client);
+        client = fixture_connect();
+        fixture_send(client, text);
+        char line[32];
+        snprintf(line, sizeof(line), "HTTP/1.1 %u ", vectors[i].status);
+        expect(client, line);
+        ck_assert(closed);
+    }
+}
+END_TEST
+
+START_TEST(tiny_chunks_make_no_large_memory)
+{
+    static char text[60001];
+
+    for (unsigned i = 0; i < 10000; i++) {
+        memcpy(text + (size_t)6 * i, "1\r\nx\r\n", 6);
+    }
+    ask("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    fixture_send(client, text);
+    ck_assert_uint_le(memory_bytes(), (size_t)1 << 20);
+    fixture_send(client, "0\r\n\r\n");
+    const char *got = fixture_receive(server, &closed);
+    ck_assert_ptr_nonnull(strstr(got, "0\r\n\r\n"));
+    fixture_send(server, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    fixture_send(server, text);
+    fixture_send(server, "0\r\n\r\n");
+    expect(client, "0\r\n\r\n");
+    expect_end(OUTCOME_UPSTREAM, 1);
+    ck_assert_uint_eq(fixture_last_end()->request_bytes, 10000);
+    ck_assert_uint_eq(fixture_last_end()->response_bytes, 10000);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("exchange");
@@ -755,7 +997,25 @@ int main(void)
     tcase_add_test(cases, a_client_that_does_not_read_stops_the_server);
     tcase_add_test(cases, a_client_that_does_not_read_has_a_deadline);
     tcase_add_test(cases, a_server_that_does_not_read_stops_the_client);
+    tcase_add_test(cases, a_server_may_refuse_a_body_and_close);
+    tcase_add_test(cases, bytes_behind_an_answer_end_the_upstream_connection);
+    tcase_add_test(cases, a_server_that_says_close_is_not_used_again);
+    tcase_add_test(cases, a_response_head_has_limits);
+    tcase_add_test(cases, interim_responses_have_a_limit);
+    tcase_add_test(cases, http_1_0_clients_may_keep_their_connection);
+    tcase_add_test(cases, heads_over_the_limits_are_refused);
+    tcase_add_test(cases, tiny_chunks_make_no_large_memory);
     suite_add_tcase(suite, cases);
+
+    TCase *own = tcase_create("own");
+    tcase_add_checked_fixture(own, setup_big, teardown);
+    tcase_add_test(own, a_long_answer_of_our_own_waits_for_the_client);
+    tcase_add_test(own, a_client_that_does_not_take_our_answer_is_closed);
+    tcase_add_test(own, a_client_may_go_while_our_answer_is_sent);
+    tcase_add_test(own, a_drain_lets_our_answer_end);
+    tcase_add_test(own, a_body_that_nobody_wants_is_dropped);
+    tcase_add_test(own, a_client_that_waits_for_100_is_answered_without);
+    suite_add_tcase(suite, own);
 
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
