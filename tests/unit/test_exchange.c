@@ -953,6 +953,95 @@ START_TEST(tiny_chunks_make_no_large_memory)
 }
 END_TEST
 
+/* ---- At every byte ---- */
+
+#define ASKED                                                                                      \
+    "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"                            \
+    "3\r\nabc\r\n0\r\n\r\n"
+#define ANSWERED                                                                                   \
+    "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"                                                  \
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+
+/* What happens when so many bytes have been sent. */
+enum disturbance {
+    CLIENT_GOES,
+    SERVER_GOES,
+    WORKER_DRAINS,
+    WORKER_STOPS,
+    TIME_PASSES,
+    DISTURBANCES,
+};
+
+static void let_happen(enum disturbance what)
+{
+    switch (what) {
+    case CLIENT_GOES: hang_up(&client); break;
+    case SERVER_GOES: hang_up(&server); break;
+    case WORKER_DRAINS: worker_drain(fx.worker); break;
+    case WORKER_STOPS: worker_stop(fx.worker); break;
+    case TIME_PASSES:
+        for (unsigned i = 0; i < 4; i++) {
+            fixture_advance(61000);
+        }
+        break;
+    case DISTURBANCES: break;
+    }
+    fixture_spin();
+}
+
+/* The first `n` bytes; to nobody when the other side has gone. */
+static size_t send_part(int fd, const char *text, size_t n)
+{
+    size_t len = strlen(text);
+
+    n = n < len ? n : len;
+    if (fd >= 0 && n > 0) {
+        (void)!send(fd, text, n, MSG_NOSIGNAL);
+        fixture_spin();
+    }
+    return n;
+}
+
+static void run_until(size_t bytes, enum disturbance what)
+{
+    size_t asked = send_part(client, ASKED, bytes);
+
+    server = fixture_accept(0);
+    size_t answered = send_part(server, ANSWERED, bytes - asked);
+    let_happen(what);
+    send_part(client, &ASKED[asked], SIZE_MAX);
+    server = server < 0 && what != SERVER_GOES ? fixture_accept(0) : server;
+    send_part(server, &ANSWERED[answered], SIZE_MAX);
+}
+
+START_TEST(an_exchange_may_be_disturbed_at_every_byte)
+{
+    for (size_t at = 0; at <= strlen(ASKED) + strlen(ANSWERED); at++) {
+        fixture_setup();
+        fixture_add_target(true);
+        fixture_start();
+        client = fixture_connect();
+        run_until(at, (enum disturbance)_i);
+        if (_i == DISTURBANCES) { /* nothing has happened */
+            const char *text = fixture_receive(client, &closed);
+            ck_assert_msg(strstr(text, "\r\n0\r\n\r\n") != NULL, "byte %zu: %s", at, text);
+            ck_assert_uint_eq(fixture_last_end()->response_bytes, 2);
+            ck_assert(!closed);
+        }
+        ck_assert_uint_le(fx.end_count, 1);
+        hang_up(&client);
+        hang_up(&server);
+        fixture_spin();
+        ck_assert_msg(fx.worker->conn_count == 0, "a connection is left, byte %zu", at);
+        ck_assert_uint_eq(fx.worker->requests_in_flight, 0);
+        ck_assert_uint_eq(fx.worker->upstreams[0].targets[0].active, 0);
+        ck_assert_uint_eq(fx.worker->upstreams[0].connections, 0);
+        ck_assert_uint_eq(block_pool_in_use(loop_pool(fx.worker->loop)), 0);
+        fixture_teardown();
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("exchange");
@@ -1016,6 +1105,11 @@ int main(void)
     tcase_add_test(own, a_body_that_nobody_wants_is_dropped);
     tcase_add_test(own, a_client_that_waits_for_100_is_answered_without);
     suite_add_tcase(suite, own);
+
+    TCase *disturbed = tcase_create("disturbed");
+    tcase_set_timeout(disturbed, 60);
+    tcase_add_loop_test(disturbed, an_exchange_may_be_disturbed_at_every_byte, 0, DISTURBANCES + 1);
+    suite_add_tcase(suite, disturbed);
 
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

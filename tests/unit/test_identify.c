@@ -150,7 +150,7 @@ START_TEST(a_valid_trace_is_continued_with_a_parent_of_our_own)
 
     ck_assert_uint_eq(value.len, 55);
     ck_assert_mem_eq(value.ptr, VALID, 36);
-    ck_assert_mem_ne(value.ptr + 36, VALID + 36, 16);
+    ck_assert_mem_ne(value.ptr + 36, &VALID[36], 16);
     ck_assert_mem_eq(value.ptr + 52, "-01", 3);
     expect_slice(req->trace_id, "0af7651916cd43dd8448eb211c80319c");
     ck_assert_uint_eq(headers_count_id(&req->head.headers, HEADER_TRACESTATE), 1);
