@@ -466,6 +466,19 @@ static void demo_on_ready(struct gateway *gateway, const uint16_t *ports, void *
 
 /* ---- the command ---- */
 
+/* The printed lines must work in a terminal that is somewhere else. */
+static int demo_resolve_dir(struct demo *demo)
+{
+    char *resolved = realpath(demo->dir, NULL);
+
+    if (resolved == NULL) {
+        return demo_complain("cannot use the folder", demo->dir);
+    }
+    demo->dir = arena_strdup(&demo->arena, slice_str(resolved));
+    free(resolved);
+    return demo->dir == NULL ? ERR_NO_MEMORY : 0;
+}
+
 static int demo_prepare(struct demo *demo)
 {
     int err = 0;
@@ -473,7 +486,10 @@ static int demo_prepare(struct demo *demo)
     if (mkdir(demo->dir, 0700) != 0 && errno != EEXIST) {
         return demo_complain("cannot make the folder", demo->dir);
     }
-    err = demo_make_secret(demo);
+    err = demo_resolve_dir(demo);
+    if (err == 0) {
+        err = demo_make_secret(demo);
+    }
     if (err == 0) {
         err = demo_make_pair(demo);
     }
