@@ -27,6 +27,7 @@ struct host {
 struct hosts { /* what HOSTS_PATH says */
     struct host *rows;
     size_t count, capacity;
+    bool incomplete; /* memory was short: read it again */
     struct timespec mtime;
     uint64_t looked_ms;
 };
@@ -152,6 +153,7 @@ static void hosts_add(struct hosts *hosts, const char *name, const struct resolv
         size_t capacity = hosts->capacity == 0 ? 16 : 2 * hosts->capacity;
         struct host *rows = (struct host *)reallocarray(hosts->rows, capacity, sizeof(*rows));
         if (rows == NULL) {
+            hosts->incomplete = true;
             return;
         }
         hosts->rows = rows;
@@ -159,9 +161,11 @@ static void hosts_add(struct hosts *hosts, const char *name, const struct resolv
     }
 
     char *copy = strdup(name);
-    if (copy != NULL) {
-        hosts->rows[hosts->count++] = (struct host){ .name = copy, .address = *address };
+    if (copy == NULL) {
+        hosts->incomplete = true;
+        return;
     }
+    hosts->rows[hosts->count++] = (struct host){ .name = copy, .address = *address };
 }
 
 /* The next word of a line; NULL at its end. */
@@ -215,10 +219,11 @@ static void hosts_refresh(struct hosts *hosts)
     char *line = NULL;
     size_t size = 0;
     hosts_clear(hosts);
+    hosts->incomplete = false;
     while (getline(&line, &size, file) >= 0) {
         hosts_add_line(hosts, line);
     }
-    hosts->mtime = st.st_mtim;
+    hosts->mtime = hosts->incomplete ? (struct timespec){ 0 } : st.st_mtim;
     free(line);
     fclose(file);
 }
