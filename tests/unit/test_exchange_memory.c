@@ -133,8 +133,10 @@ static void look(int client, struct seen *seen)
     const char *text = fixture_receive(client, &closed);
 
     for (const char *at = text; (at = strstr(at, "HTTP/1.1 ")) != NULL; at += 9) {
-        seen->answers++;
-        seen->status = (unsigned)strtoul(at + 9, NULL, 10);
+        if (at[9] != '1') {
+            seen->answers++;
+            seen->status = (unsigned)strtoul(at + 9, NULL, 10);
+        }
     }
     seen->closed = seen->closed || closed;
 }
@@ -186,6 +188,58 @@ static void no_server(int client, struct seen *seen)
     look(client, seen);
 }
 
+static void named_server(int client, struct seen *seen)
+{
+    fx.targets[0].host = SLICE("localhost");
+    fx.targets[0].is_literal = false;
+    try_send(client, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    fixture_advance(5);
+    fixture_advance(1); /* the answer for the name is a timer of its own */
+    serve("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    look(client, seen);
+}
+
+/* The kept connection ends under the second request. */
+static void two_requests(int client, struct seen *seen)
+{
+    bool closed;
+
+    try_send(client, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    fixture_advance(5);
+    int server = fixture_accept(0);
+    if (server >= 0) {
+        fixture_receive(server, &closed);
+        try_send(server, "HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n");
+        try_send(server, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n");
+        try_send(server, "0\r\n\r\n");
+        fixture_advance(5);
+        fixture_receive(server, &closed);
+        close(server);
+        fixture_spin();
+    }
+    look(client, seen);
+    serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    look(client, seen);
+}
+
+static void client_that_does_not_read(int client, struct seen *seen)
+{
+    static char much[1000001];
+
+    memset(much, 'x', sizeof(much) - 1);
+    try_send(client, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    fixture_advance(5);
+    int server = fixture_accept(0);
+    if (server >= 0) {
+        try_send(server, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+        try_send(server, much);
+        look(client, seen);
+        look(client, seen);
+        close(server);
+    }
+    look(client, seen);
+}
+
 typedef void exchange_fn(int client, struct seen *seen);
 
 /* How many allocations there were. */
@@ -217,23 +271,25 @@ static unsigned run_once(exchange_fn *exchange, unsigned at, struct seen *ret)
     return allocations;
 }
 
-static exchange_fn *const exchanges[] = { post_chunked, get_close_delimited, bad_request,
-                                          no_server };
-static const unsigned statuses[] = { 200, 200, 400, 502 };
+static exchange_fn *const exchanges[] = {
+    post_chunked, get_close_delimited,      bad_request, no_server, named_server,
+    two_requests, client_that_does_not_read
+};
+static const unsigned statuses[] = { 200, 200, 400, 502, 200, 200, 200 };
 
 START_TEST(every_allocation_may_fail)
 {
     struct seen seen;
 
-    keeps_failing = _i >= 4;
+    keeps_failing = _i >= 7;
     for (unsigned at = 1; at < ROUNDS_MOST; at++) {
-        unsigned count = run_once(exchanges[_i % 4], at, &seen);
+        unsigned count = run_once(exchanges[_i % 7], at, &seen);
         if (count < at) {
             ck_assert_uint_gt(at, 10);
-            ck_assert_uint_eq(seen.status, statuses[_i % 4]);
+            ck_assert_uint_eq(seen.status, statuses[_i % 7]);
             return;
         }
-        ck_assert_msg(seen.answers == 0 || seen.status == statuses[_i % 4] || seen.status == 503 ||
+        ck_assert_msg(seen.answers == 0 || seen.status == statuses[_i % 7] || seen.status == 503 ||
                           seen.status == 500 || seen.status == 502,
                       "status %u when allocation %u fails", seen.status, at);
     }
@@ -250,7 +306,7 @@ int main(void)
     fixture_on_enter = on_enter;
     make_texts();
     tcase_set_timeout(cases, 60);
-    tcase_add_loop_test(cases, every_allocation_may_fail, 0, 8);
+    tcase_add_loop_test(cases, every_allocation_may_fail, 0, 14);
     suite_add_tcase(suite, cases);
 
     SRunner *runner = srunner_create(suite);
