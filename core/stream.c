@@ -72,7 +72,7 @@ static void stream_on_read(evutil_socket_t fd, short what, void *arg)
     if (n > 0) {
         s->bytes_in += (uint64_t)n;
         if (!filled) {
-            s->read_blocks = 1;
+            s->read_blocks = s->read_blocks > 1 ? s->read_blocks / 2 : 1;
         } else if (s->read_blocks < BUF_READ_BLOCKS) {
             s->read_blocks = (uint8_t)(2 * s->read_blocks);
         }
