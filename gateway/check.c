@@ -39,7 +39,7 @@ static void report(const struct check_request *request, const struct diag *diag,
         return;
     }
     diag_print(diag, stderr);
-    if (config != NULL) {
+    if (config != NULL && diag->errors == 0) {
         print_ok(config);
     }
 }
@@ -55,19 +55,34 @@ static int print_effective(const char *file)
     return err < 0 || fflush(stdout) != 0 ? EXIT_NO : EXIT_YES;
 }
 
+/* With --strict there are no warnings. */
+static void make_errors(struct diag *diag)
+{
+    for (unsigned i = 0; i < diag->count; i++) {
+        diag->entries[i].severity = DIAG_ERROR;
+    }
+    diag->errors += diag->warnings;
+    diag->warnings = 0;
+}
+
 int check_config(const struct check_request *request)
 {
+    static const struct config_load_options options = { .lint = true };
     struct diag diag;
     bool missing = false;
 
     diag_init(&diag);
-    struct config *config = config_load(request->file, &diag, &missing);
+    struct config *config = config_load_with(request->file, &options, &diag, &missing);
     int result = EXIT_YES;
+
+    if (request->strict) {
+        make_errors(&diag);
+    }
 
     report(request, &diag, config);
     if (missing) {
         result = EXIT_UNKNOWN;
-    } else if (config == NULL || (request->strict && diag.warnings > 0)) {
+    } else if (config == NULL || diag.errors > 0) {
         result = EXIT_NO;
     }
     if (config != NULL && request->print) {

@@ -154,6 +154,7 @@ struct config *config_load(const char *path, struct diag *diag, bool *ret_missin
 struct config_load_options {
     /* "127.0.0.1:9001": adds the listener "echo", which answers by itself (CONFIG_ECHO). NULL: none. */
     const char *echo_address;
+    bool lint; /* warn of values that are valid and dangerous, too */
 };
 struct config *config_load_with(const char *path, const struct config_load_options *options,
                                 struct diag *diag, bool *ret_missing);

@@ -72,3 +72,6 @@ int config_build_service_routes(struct config_loader *loader);
 const struct option *config_route_print_table(struct config_loader *loader);
 /* "a, b, c" of the names (at most 10), for messages. */
 const char *config_upstream_names(struct config_loader *loader);
+
+/* config_lint.c: warnings about values of a snapshot without errors. */
+void config_lint(struct config_loader *loader);

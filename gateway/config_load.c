@@ -119,7 +119,8 @@ static void make_tops_ready(struct config_loader *loader)
     }
 }
 
-static void build(struct config_loader *loader, const char *path, const char *echo_address)
+static void build(struct config_loader *loader, const char *path,
+                  const struct config_load_options *options)
 {
     struct diag *diag = loader->diag;
     struct config *config = loader->config;
@@ -128,7 +129,7 @@ static void build(struct config_loader *loader, const char *path, const char *ec
     if (loader->root == NULL) {
         return;
     }
-    config_read_top(loader, echo_address);
+    config_read_top(loader, options->echo_address);
     read_tops(loader);
     config_read_routes(loader);
     if (diag->errors == 0) {
@@ -144,13 +145,18 @@ static void build(struct config_loader *loader, const char *path, const char *ec
     if (config->router == NULL && diag->errors == errors) {
         diag_at(diag, DIAG_ERROR, NULL, NULL, NULL, "out of memory");
     }
+    if (options->lint && diag->errors == 0) {
+        config_lint(loader);
+    }
     snprintf(config->hash, sizeof(config->hash), "%016llx", (unsigned long long)loader->hash);
 }
 
 /* The loader with a whole snapshot, or ERR_CONFIG with nothing to free. */
-static int load(struct config_loader *loader, const char *path, const char *echo_address,
-                struct diag *diag)
+static int load(struct config_loader *loader, const char *path,
+                const struct config_load_options *options, struct diag *diag)
 {
+    static const struct config_load_options none = { .echo_address = NULL };
+
     bool is_named = path != NULL;
 
     path = find_file(path);
@@ -161,7 +167,7 @@ static int load(struct config_loader *loader, const char *path, const char *echo
         diag_at(diag, DIAG_ERROR, NULL, NULL, "name a file with -c", "neither %s nor %s exists",
                 default_paths[0], default_paths[1]);
     } else {
-        build(loader, path, echo_address);
+        build(loader, path, options == NULL ? &none : options);
     }
     if (diag->errors > 0) {
         config_unref(loader->config);
@@ -175,7 +181,7 @@ struct config *config_load_with(const char *path, const struct config_load_optio
                                 struct diag *diag, bool *ret_missing)
 {
     struct config_loader loader;
-    int err = load(&loader, path, options == NULL ? NULL : options->echo_address, diag);
+    int err = load(&loader, path, options, diag);
 
     if (ret_missing != NULL) {
         *ret_missing = loader.missing;

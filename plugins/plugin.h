@@ -31,6 +31,7 @@ struct gw_request; /* one request and its response */
 struct gw_worker;  /* one event-loop thread */
 struct gw_process; /* what one plugin does once for all of them */
 struct loop;       /* core/loop.h */
+struct json;       /* core/json.h */
 
 enum gw_verdict {
     GW_NEXT,  /* go on with the next plugin */
@@ -48,6 +49,17 @@ struct gw_call {
     void *state;        /* state_size zeroed bytes, aligned to 16, freed with the request */
 };
 typedef enum gw_verdict gw_hook_fn(struct gw_call *call);
+
+/* A route as a plugin's lint() sees it. */
+struct gw_lint_route {
+    struct slice name;
+    const char *path; /* "routes.orders" */
+    const struct json *json;
+    struct slice match; /* path or prefix, without "/" at its end */
+    bool is_prefix;
+    struct slice upstream; /* name; absent: none */
+    const void *config;    /* of this plugin; NULL: it is not on the route */
+};
 
 #define GW_NOT_ON_ROUTE 1 /* of config_init: this route does not need the plugin */
 
@@ -83,6 +95,10 @@ struct gw_plugin {
     /* Work of the process, see below; both on the control thread. */
     int (*process_init)(struct gw_process *process, const void *top, void **ret_state);
     void (*process_done)(void *state);
+
+    /* Warn (diag_lint) of values that are valid and dangerous; after top_ready(), for `check` only. */
+    void (*lint)(const void *top, const struct option_context *ctx,
+                 const struct gw_lint_route *routes, size_t count);
 };
 
 /* The request.  Slices live as long as the request; setters copy. */

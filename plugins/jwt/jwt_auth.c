@@ -122,6 +122,14 @@ static int config_init(void *config, void *top_arg, const struct option_context 
     return jwt_auth_read(route, &top->providers, ctx, auth, auth_path == NULL ? path : auth_path);
 }
 
+static void lint(const void *top_arg, const struct option_context *ctx,
+                 const struct gw_lint_route *routes, size_t count)
+{
+    const struct top *top = top_arg;
+
+    jwt_lint(&top->providers, ctx, routes, count);
+}
+
 /* ---- workers ---- */
 
 static void worker_done(void *arg)
@@ -651,4 +659,5 @@ const struct gw_plugin jwt_plugin = {
     .state_size = sizeof(struct state),
     .on_request = on_request,
     .on_end = on_end,
+    .lint = lint,
 };

@@ -59,3 +59,7 @@ bool jwt_route_has_auth(const struct json *route);
 int jwt_auth_read(struct jwt_route *route, const struct option_list *providers,
                   const struct option_context *ctx, const struct json *auth,
                   const char *path) MUST_CHECK;
+
+/* In lint.c: what is dangerous about providers, and about who may pass which route. */
+void jwt_lint(const struct option_list *providers, const struct option_context *ctx,
+              const struct gw_lint_route *routes, size_t count);
