@@ -13,6 +13,9 @@
 
 #include <stdio.h>
 
+/* Requests that one connection may begin in a millisecond.  Memory of a request is freed at the end of
+ * the turn: a client that sends a thousand small ones at once would hold it a thousand times. */
+#define REQUESTS_PER_TURN 16u
 /* Bytes of a body that may wait in the gateway on their way up. */
 #define BODY_PENDING_MAX 65536u
 
@@ -252,6 +255,7 @@ static void start_request(struct conn *conn, size_t head_len)
     }
     conn_set_deadline(conn, CONN_DEADLINE_NONE, 0);
     conn->requests++;
+    conn->begun++;
     enum h1_error error = parse_head(conn, req, head_len);
     if (error != H1_OK) {
         refuse_head(conn, req, error);
@@ -281,6 +285,20 @@ static bool scan_all(struct conn *conn, enum parse *ret_parse, size_t *ret_len,
     }
 }
 
+/* Requests that are answered at once could fill a turn: others, and freeing, have theirs in between. */
+static bool has_turn(struct conn *conn)
+{
+    if (conn->begun_ms != clock_ms()) {
+        conn->begun_ms = clock_ms();
+        conn->begun = 0;
+    }
+    if (conn->begun >= REQUESTS_PER_TURN) {
+        conn_set_deadline(conn, CONN_DEADLINE_TURN, 1);
+        return false;
+    }
+    return true;
+}
+
 /* Try to begin the next request.  False: nothing to do now. */
 static bool next_request(struct conn *conn)
 {
@@ -288,7 +306,7 @@ static bool next_request(struct conn *conn)
     enum h1_error error = H1_OK;
     size_t len = 0;
 
-    if (conn->stream.in.len == 0) {
+    if (conn->stream.in.len == 0 || !has_turn(conn)) {
         return false;
     }
     if (!scan_all(conn, &parse, &len, &error)) {

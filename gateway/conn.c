@@ -194,6 +194,7 @@ static void conn_on_timer(struct loop_timer *timer)
     case CONN_DEADLINE_KEEP_ALIVE: conn_close(conn, CONN_END_IDLE); return;
     case CONN_DEADLINE_LINGER: conn_close(conn, CONN_END_DONE); return;
     case CONN_DEADLINE_HEAD: conn->codec->head_late(conn); return;
+    case CONN_DEADLINE_TURN: conn->codec->next(conn); return;
     case CONN_DEADLINE_BODY:
         if (conn_made_progress(conn, least_body)) {
             conn_set_deadline(conn, CONN_DEADLINE_BODY, timeouts->request_body);

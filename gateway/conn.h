@@ -26,6 +26,7 @@ enum conn_deadline {
     CONN_DEADLINE_BODY,       /* the client must send its body */
     CONN_DEADLINE_WRITE,      /* the client must take bytes */
     CONN_DEADLINE_LINGER,
+    CONN_DEADLINE_TURN, /* no deadline: the next of many requests may begin */
 };
 
 /* Why a connection ended: label of jwtgate_connections_closed_total. */
@@ -56,6 +57,8 @@ struct conn {
     /* HTTP/1 (codec_h1.c) */
     struct h1_scan scan;
     uint32_t requests; /* started on this connection */
+    uint32_t begun;    /* of them in the millisecond begun_ms */
+    uint64_t begun_ms;
     uint8_t listener_index;
     uint8_t deadline;  /* enum conn_deadline: what the timer is for */
     bool keep_alive;   /* after the current answer */
