@@ -267,6 +267,32 @@ START_TEST(no_route_is_answered_on_a_kept_connection)
 }
 END_TEST
 
+START_TEST(many_requests_at_once_take_turns)
+{
+    static char text[200 * (sizeof(GET) - 1) + 1];
+
+    for (unsigned i = 0; i < 200; i++) {
+        memcpy(text + i * (sizeof(GET) - 1), GET, sizeof(GET) - 1);
+    }
+    fx.routing = ROUTER_NO_ROUTE;
+    fixture_send(client, text);
+    ck_assert_uint_le(fx.end_count, 16);
+    ck_assert_uint_le(fx.worker->request_pool_count, 16);
+    fixture_receive(client, &closed);
+    for (unsigned i = 1; i < 200 / 16 + 1; i++) {
+        fixture_advance(1);
+        ck_assert_uint_ge(occurrences(fixture_receive(client, &closed), "HTTP/1.1 404 "), 8);
+    }
+    ck_assert_uint_eq(fx.end_count, 200);
+    ck_assert_uint_le(fx.worker->request_pool_count, 16);
+    ck_assert(!closed);
+    fixture_advance(59000);
+    ck_assert_uint_eq(fx.worker->conn_count, 1);
+    fixture_advance(2000); /* the deadline of a kept connection */
+    ck_assert_uint_eq(fx.worker->conn_count, 0);
+}
+END_TEST
+
 /* ---- The server ends ---- */
 
 START_TEST(a_kept_connection_that_dies_is_tried_again_for_get_only)
@@ -1062,6 +1088,7 @@ int main(void)
     tcase_add_test(cases, a_refused_head_is_answered_and_the_connection_closed);
     tcase_add_test(cases, a_body_over_the_limit_is_refused);
     tcase_add_test(cases, no_route_is_answered_on_a_kept_connection);
+    tcase_add_test(cases, many_requests_at_once_take_turns);
     tcase_add_test(cases, a_kept_connection_that_dies_is_tried_again_for_get_only);
     tcase_add_test(cases, an_idle_connection_that_dies_is_not_used);
     tcase_add_test(cases, a_server_that_ends_early_is_answered_for);
