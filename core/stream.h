@@ -41,7 +41,7 @@ struct stream {
     struct event *write_event; /* made at the first short write or connect */
     size_t in_max;
     int fd;
-    uint8_t read_blocks; /* blocks offered to the next read: 1, grows to BUF_READ_BLOCKS */
+    uint8_t read_blocks; /* offered to the next read: doubles to BUF_READ_BLOCKS, halves to 1 */
     bool reading;        /* the read event is added */
     bool paused;         /* by the owner */
     bool connecting;
