@@ -31,7 +31,7 @@ enum err_code {
 #define X(name, text) ERR_CODE_##name,
     ERR_TABLE(X)
 #undef X
-    ERR_CODES,
+        ERR_CODES,
 };
 
 enum {
