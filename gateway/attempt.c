@@ -11,7 +11,6 @@
 #include "gateway/worker.h"
 
 #define INTERIM_MAX 16u
-#define RESOLVE_MS  5000u
 /* Addresses of one name that a request waits for in turn. */
 #define ADDRESSES_MAX 4u
 
