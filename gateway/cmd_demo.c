@@ -522,76 +522,45 @@ static int demo_run(struct demo *demo)
     return code;
 }
 
-static int demo_usage(FILE *out)
-{
-    fputs("usage: jwtgate demo [--dir D] [--listen ADDRESS] [--admin ADDRESS]\n"
-          "Make keys, tokens and a configuration in D (./jwtgate-demo) and serve them in front of "
-          "an\n"
-          "echo backend.  ADDRESS: 127.0.0.1:8080 and 127.0.0.1:9901 unless said; port 0: any.\n",
-          out);
-    return out == stderr ? EXIT_USAGE : EXIT_YES;
-}
-
-/* The value of the option `name` at argv[*i] ("--dir D" or "--dir=D"); NULL: another word. */
-static const char *demo_option(int argc, char **argv, int *i, const char *name)
-{
-    size_t len = strlen(name);
-
-    if (strncmp(argv[*i], name, len) != 0) {
-        return NULL;
-    }
-    if (argv[*i][len] == '=') {
-        return argv[*i] + len + 1;
-    }
-    if (argv[*i][len] != '\0' || *i + 1 >= argc) {
-        return NULL;
-    }
-    return argv[++*i];
-}
-
-/* False: wrong usage. */
-static bool demo_read_arguments(struct demo *demo, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        const char *value = demo_option(argc, argv, &i, "--dir");
-
-        if (value != NULL) {
-            demo->dir = value;
-            continue;
-        }
-        value = demo_option(argc, argv, &i, "--listen");
-        if (value != NULL) {
-            demo->listen = value;
-            demo->has_address = true;
-            continue;
-        }
-        value = demo_option(argc, argv, &i, "--admin");
-        if (value == NULL) {
-            return false;
-        }
-        demo->admin = value;
-        demo->has_address = true;
-    }
-    return true;
-}
-
-int cmd_demo(int argc, char **argv)
+static int run(struct cmd_line *line)
 {
     struct demo demo = { .dir = "jwtgate-demo",
                          .listen = "127.0.0.1:8080",
                          .admin = "127.0.0.1:9901" };
-    int code;
+    int id;
 
-    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        return demo_usage(stdout);
-    }
-    if (!demo_read_arguments(&demo, argc, argv)) {
-        return demo_usage(stderr);
+    while ((id = cmd_next(line)) != CMD_END) {
+        switch (id) {
+        case 'd': demo.dir = line->value; break;
+        case 'l': demo.listen = line->value; break;
+        case 'a': demo.admin = line->value; break;
+        case CMD_WORD: return cmd_unexpected(line);
+        default: return line->exit_code;
+        }
+        demo.has_address |= id != 'd';
     }
     arena_init(&demo.arena, NULL, 0, DEMO_ARENA_BYTES);
-    code = demo_run(&demo);
+    int code = demo_run(&demo);
     jwa_key_done(&demo.hs256);
     jwa_key_done(&demo.rs256);
     arena_done(&demo.arena);
     return code;
 }
+
+static const struct cmd_option options[] = {
+    { 'd', "dir", "D", "folder; by default ./jwtgate-demo", true },
+    { 'l', "listen", "ADDRESS", "by default 127.0.0.1:8080; port 0: any", true },
+    { 'a', "admin", "ADDRESS", "by default 127.0.0.1:9901; port 0: any", true },
+    { .name = NULL },
+};
+
+const struct command command_demo = {
+    .name = "demo",
+    .usage = "[--dir D] [--listen ADDRESS] [--admin ADDRESS]",
+    .summary = "make keys and a configuration, and serve them",
+    .about = "Make keys, tokens and a configuration in D and serve them in front of an echo\n"
+             "backend.  What is there already is used, never replaced.",
+    .options = options,
+    .examples = "demo\ndemo --dir demo --listen 127.0.0.1:0",
+    .run = run,
+};

@@ -1,44 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/cmd.h"
+#include "gateway/gateway.h"
 
-#include <getopt.h>
-#include <stdio.h>
-
-/* gateway/gateway.h; not included, because its struct option is not that of getopt.h. */
-int gateway_run(const char *config_file);
-
-static const char help[] =
-    "usage: jwtgate run [-c FILE]\n"
-    "\n"
-    "Serve in the foreground until SIGTERM or SIGINT; log to standard error.\n"
-    "\n"
-    "  -c, --config FILE  the configuration\n"
-    "  -h, --help         this text\n"
-    "\n"
-    "Example\n"
-    "  jwtgate run -c /etc/jwtgate/jwtgate.jsonc\n";
-
-static const struct option long_options[] = {
-    { "config", required_argument, NULL, 'c' },
-    { "help", no_argument, NULL, 'h' },
-    { NULL, 0, NULL, 0 },
-};
-
-int cmd_run(int argc, char **argv)
+static int run(struct cmd_line *line)
 {
     const char *file = NULL;
-    int c;
+    int id;
 
-    while ((c = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
-        switch (c) {
-        case 'c': file = optarg; break;
-        case 'h': fputs(help, stdout); return EXIT_YES;
-        default: return cmd_usage_error("run");
+    while ((id = cmd_next(line)) != CMD_END) {
+        switch (id) {
+        case 'c': file = line->value; break;
+        case CMD_WORD: return cmd_unexpected(line);
+        default: return line->exit_code;
         }
-    }
-    if (optind < argc) {
-        fprintf(stderr, "jwtgate run: unexpected \"%s\"\n", argv[optind]);
-        return cmd_usage_error("run");
     }
     return gateway_run(file);
 }
+
+static const struct cmd_option options[] = { CMD_OPTION_CONFIG, { .name = NULL } };
+
+const struct command command_run = {
+    .name = "run",
+    .usage = "[-c FILE]",
+    .summary = "serve in the foreground",
+    .about = "Serve in the foreground until SIGTERM or SIGINT; log to standard error.\n"
+             "Exit codes: 0 after a clean stop, 1 failed start, 3 no such file",
+    .options = options,
+    .examples = "run -c /etc/jwtgate/jwtgate.jsonc",
+    .run = run,
+};

@@ -170,3 +170,85 @@ def test_the_lint_shows_rule_place_and_no_secret(scratch):
     assert done.returncode == 1
     assert "[weak-secret]" in done.stderr and "jwtgate.jsonc:" in done.stderr and "openssl rand" in done.stderr
     assert WEAK_SECRET not in done.stderr and "1 error, nothing was changed" in done.stderr
+
+
+# --- help, completion, version -----------------------------------------------------------------
+
+
+def command_names():
+    text = jwtgate("help").stdout
+    return [line.split()[0] for line in text.split("Commands\n")[1].split("\n\n")[0].splitlines()]
+
+
+def test_each_command_has_help_that_fits_a_screen():
+    for name in command_names():
+        done = jwtgate("help", name)
+        assert done.returncode == 0 and done.stdout == jwtgate(name, "--help").stdout
+        lines = done.stdout.splitlines()
+        assert done.stdout.startswith(f"usage: jwtgate {name}") and len(lines) <= 40
+        assert all(len(line) <= 90 for line in lines), done.stdout
+
+
+def test_wrong_usage_is_2_and_says_where_help_is():
+    for arguments in (["check", "--nope"], ["check", "-x"], ["check", "x"], ["check", "-c"], ["check", "--strict=1"],
+                      ["completion", "csh"], ["completion"], ["version", "x"]):
+        done = jwtgate(*arguments)
+        assert done.returncode == 2 and f"Try: jwtgate help {arguments[0]}" in done.stderr and not done.stdout
+    assert jwtgate("help", "nope").returncode == 2 and jwtgate("nope").returncode == 2 and jwtgate().returncode == 2
+
+
+def test_options_can_be_written_in_all_usual_ways(scratch):
+    file = write(scratch, BASE)
+    for arguments in (["-c", file], [f"-c{file}"], ["--config", file], [f"--config={file}"]):
+        assert jwtgate("check", "--quiet", *arguments).returncode == 0
+    assert jwtgate("check", "-qc", file).returncode == 2  # -q is long only
+
+
+def test_bash_completes_commands_and_options(scratch):
+    file = scratch / "completion"
+    file.write_text(jwtgate("completion", "bash").stdout)
+    script = (f'. {file}; COMP_WORDS=(jwtgate che); COMP_CWORD=1; _jwtgate; echo "${{COMPREPLY[@]}}";'
+              'COMP_WORDS=(jwtgate check --st); COMP_CWORD=2; _jwtgate; echo "${COMPREPLY[@]}"')
+    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["check", "--strict"]
+
+
+def test_other_shells_get_every_command_and_option():
+    for shell in ("zsh", "fish"):
+        done = jwtgate("completion", shell)
+        assert done.returncode == 0
+        for name in command_names():
+            assert name in done.stdout
+        assert "strict" in done.stdout
+
+
+def test_version_says_what_it_was_built_with():
+    assert jwtgate("version").stdout == jwtgate("--version").stdout
+    assert "OpenSSL 3" in jwtgate("version", "-v").stdout
+
+
+# --- routes ------------------------------------------------------------------------------------
+
+
+def test_routes_shows_what_is_exposed(scratch):
+    file = write(scratch, changed(("routes.open", dict(route("/"), match={"exact": "/open", "methods": ["GET"]})),
+                                  ("routes.some", route("/some", "other", {"optional": SCOPED})),
+                                  ("routes.orders.auth", {"any_of": [SCOPED, INTERNAL]})))
+    done = jwtgate("routes", "-c", file)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["open", "orders", "internal:", "some"]
+    assert lines[1].split() == ["open", "any", "/open", "GET", "backend", "PUBLIC"]
+    assert lines[2].endswith(f"internal: iss {ISSUER}, aud orders, scope a")
+    assert "PUBLIC, or internal" in lines[4]
+    rows = json.loads(jwtgate("routes", "--json", "-c", file).stdout)
+    assert [(r["route"], r["public"], len(r["auth"])) for r in rows] == [("open", True, 0), ("orders", False, 2), ("some", True, 1)]
+    assert rows[0]["exact"] == "/open" and rows[0]["methods"] == ["GET"] and rows[1]["path_prefix"] == "/orders"
+    assert rows[1]["auth"][0] == {"provider": "internal", "issuer": ISSUER, "audiences": ["orders"], "scopes": ["a"],
+                                  "any_scope": False, "claims": []}
+
+
+def test_commands_without_a_configuration_are_3(scratch):
+    done = jwtgate("routes", cwd=scratch)
+    assert done.returncode == 3 and "jwtgate.jsonc" in done.stderr
+    assert jwtgate("routes", "-c", write(scratch, changed(("version", 2)))).returncode == 1

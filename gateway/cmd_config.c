@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/cmd_config.h"
+
+#include "gateway/cmd.h"
+
+struct config *cmd_load_config(const char *file, int *ret_exit)
+{
+    struct diag diag;
+    bool is_missing = false;
+
+    diag_init(&diag);
+    struct config *config = config_load(file, &diag, &is_missing);
+
+    if (config == NULL) {
+        diag_print(&diag, stderr);
+        *ret_exit = is_missing ? EXIT_UNKNOWN : EXIT_NO;
+    }
+    diag_done(&diag);
+    return config;
+}
+
+const void *cmd_route_config(const struct config_route *route, const struct gw_plugin *plugin)
+{
+    for (unsigned i = 0; i < route->chain_length; i++) {
+        if (route->chain[i].plugin == plugin) {
+            return route->chain[i].config;
+        }
+    }
+    return NULL;
+}
+
+const void *cmd_top(const struct config *config, const struct gw_plugin *plugin)
+{
+    for (size_t i = 0; i < config->plugin_count; i++) {
+        if (config->plugins[i] == plugin) {
+            return config->tops[i];
+        }
+    }
+    return NULL;
+}
