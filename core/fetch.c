@@ -353,7 +353,11 @@ static size_t fetch_on_field(char *data, size_t size, size_t count, void *arg)
     const char *colon = memchr(line.ptr, ':', line.len);
     struct fetch *fetch = arg;
 
-    fetch->head_is_whole = trim(line).len == 0; /* the last line counts: 1xx heads come before */
+    if (slice_starts_with(line, SLICE("HTTP/"))) {
+        fetch->head_is_whole = false; /* 1xx heads come before */
+    } else if (trim(line).len == 0) {
+        fetch->head_is_whole = true;
+    }
     if (colon != NULL) {
         size_t name_len = (size_t)(colon - line.ptr);
 

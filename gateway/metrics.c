@@ -102,6 +102,18 @@ struct metrics_family {
       "Verified tokens that are remembered now.")                                                  \
     X(CACHE_LOOKUPS, "jwtgate_token_cache_lookups_total", C, SUM, false,                           \
       "Look-ups of the cache of verified tokens, by result.")                                      \
+    X(JWKS_KEYS, "jwtgate_jwks_keys", G, MAX, false,                                               \
+      "Keys of the provider that were fetched and are in use.")                                    \
+    X(JWKS_KEYS_SKIPPED, "jwtgate_jwks_keys_skipped", G, MAX, false,                               \
+      "Keys of the provider's set in use that cannot be used.")                                    \
+    X(JWKS_LAST_SUCCESS, "jwtgate_jwks_last_success_timestamp_seconds", G, MAX, false,             \
+      "When the provider's keys were last fetched or confirmed, as Unix time.")                    \
+    X(JWKS_FETCHES, "jwtgate_jwks_fetches_total", C, SUM, false,                                   \
+      "Attempts to fetch keys, by result.")                                                        \
+    X(JWKS_FETCH_DURATION, "jwtgate_jwks_fetch_duration_seconds", H, bounds_http, SUM, false,      \
+      "Time of a transfer of keys.")                                                               \
+    X(JWKS_SUSPICIOUS, "jwtgate_jwks_suspicious_total", C, SUM, false,                             \
+      "Sets that replaced all keys or changed one, by reason.")                                    \
     X(UPSTREAM_REQUESTS, "jwtgate_upstream_requests_total", C, SUM, false,                         \
       "Tries at upstream targets, by status or error.")                                            \
     X(UPSTREAM_DURATION, "jwtgate_upstream_request_duration_seconds", H, bounds_http, SUM, false,  \

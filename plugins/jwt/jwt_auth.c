@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/map.h"
+#include "plugins/jwt/remote.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #define SCRATCH_BYTES     8192u
 #define MAX_SCRATCH_BYTES (256u * 1024u)
 #define MAX_LABELS        200u
+#define RETRY_AFTER_S     5u
 
 const char jwt_identity_slot = 0;
 
@@ -21,12 +23,15 @@ struct worker {
     const struct top *top;
     struct token_cache cache;
     struct verify_keys *keys;        /* by provider */
+    struct remote *remotes;          /* by provider */
     struct gw_histogram **durations; /* by provider */
     uint64_t *hits, *misses;
 };
 
 struct state {
     struct jwt_identity identity;
+    struct remote_wait wait;
+    bool has_waited, was_answered; /* for newer keys */
 };
 
 /* Where the token of a request is. */
@@ -144,8 +149,12 @@ static void worker_done(void *arg)
     }
     for (size_t i = 0; worker->keys != NULL && i < worker->top->providers.count; i++) {
         verify_keys_done(&worker->keys[i]);
+        if (worker->remotes != NULL) {
+            remote_done(&worker->remotes[i]);
+        }
     }
     free(worker->keys);
+    free(worker->remotes);
     free(worker->durations);
     free(worker);
 }
@@ -160,6 +169,8 @@ static int init_provider(struct worker *worker, struct gw_worker *gw, size_t ind
              (int)(provider->element.name.len < 128 ? provider->element.name.len : 128),
              provider->element.name.ptr);
     worker->durations[index] = gw_histogram(gw, "jwtgate_auth_duration_seconds", labels);
+    remote_init(&worker->remotes[index], gw_process_of(gw, worker->top), &worker->keys[index],
+                provider);
     return verify_keys_init(&worker->keys[index], provider);
 }
 
@@ -170,9 +181,10 @@ static int fill_worker(struct worker *worker, struct gw_worker *gw)
     worker->hits = gw_counter(gw, "jwtgate_token_cache_lookups_total", "result=\"hit\"");
     worker->misses = gw_counter(gw, "jwtgate_token_cache_lookups_total", "result=\"miss\"");
     worker->keys = calloc(count + 1, sizeof(*worker->keys));
+    worker->remotes = calloc(count + 1, sizeof(*worker->remotes));
     worker->durations = calloc(count + 1, sizeof(struct gw_histogram *));
     if (worker->hits == NULL || worker->misses == NULL || worker->keys == NULL ||
-        worker->durations == NULL) {
+        worker->remotes == NULL || worker->durations == NULL) {
         return ERR_NO_MEMORY;
     }
     for (size_t i = 0; i < count; i++) {
@@ -454,6 +466,7 @@ enum gw_verdict jwt_refuse(struct gw_call *call, enum jwt_reason reason, struct 
                         .detail = jwt_reason_detail(reason),
                         .www_authenticate =
                             slice_is_absent(challenge) ? jwt_reason_challenge(reason) : challenge,
+                        .retry_after_s = jwt_reason_status(reason) == 503 ? RETRY_AFTER_S : 0,
                     });
 }
 
@@ -521,15 +534,27 @@ static enum jwt_reason choose_provider(const struct jwt_route *route, struct sli
     return *ret == NULL ? JWT_ISSUER_MISMATCH : JWT_OK;
 }
 
+/* NULL also when the keys have changed since: whether they would vouch for it again must be seen. */
+static struct token *find_of_provider(struct worker *worker, uint64_t hash, struct slice text,
+                                      const struct provider *provider)
+{
+    struct token *token = token_cache_find(&worker->cache, hash, text, provider);
+
+    if (token != NULL && token->generation != worker->keys[provider->index].generation) {
+        token_cache_remove(&worker->cache, token);
+        return NULL;
+    }
+    return token;
+}
+
 static struct token *find_cached(struct worker *worker, const struct jwt_route *route,
                                  uint64_t hash, struct slice text)
 {
     if (route->provider != NULL) {
-        return token_cache_find(&worker->cache, hash, text, route->provider);
+        return find_of_provider(worker, hash, text, route->provider);
     }
     for (size_t i = 0; i < route->alternative_count; i++) {
-        struct token *token =
-            token_cache_find(&worker->cache, hash, text, route->alternatives[i].provider);
+        struct token *token = find_of_provider(worker, hash, text, route->alternatives[i].provider);
         if (token != NULL) {
             return token;
         }
@@ -546,30 +571,64 @@ static void note_kid(struct gw_request *req, struct slice kid)
     gw_attr_set(req, GW_ATTR_KID, arena_copy(gw_arena(req), kid));
 }
 
-/* A token that the cache does not have: *ret gets a reference. */
+/* A token that the cache does not have. */
 static enum jwt_reason verify_new(struct gw_call *call, struct slice text, struct arena *arena,
-                                  struct token **ret)
+                                  const struct provider **ret_provider, struct verify_result *ret)
 {
     struct worker *worker = call->worker;
-    const struct provider *provider = NULL;
-    struct verify_result result = { 0 };
     uint64_t start = clock_precise_ns();
-    enum jwt_reason reason = choose_provider(call->config, text, arena, &provider);
+    enum jwt_reason reason = choose_provider(call->config, text, arena, ret_provider);
+    const struct provider *provider = *ret_provider;
 
+    *ret = (struct verify_result){ 0 };
     if (reason != JWT_OK) {
         return reason;
     }
     gw_attr_set(call->req, GW_ATTR_PROVIDER, provider->element.name);
-    reason = verify_token(&worker->keys[provider->index], text, gw_unix_time(), arena, &result);
+    reason = verify_token(&worker->keys[provider->index], text, gw_unix_time(), arena, ret);
     if (worker->durations[provider->index] != NULL) {
         gw_histogram_add_us(worker->durations[provider->index],
                             (clock_precise_ns() - start) / 1000);
     }
     if (reason != JWT_OK) {
-        note_kid(call->req, result.kid);
+        note_kid(call->req, ret->kid);
     }
-    *ret = result.token;
     return reason;
+}
+
+static enum gw_verdict on_request(struct gw_call *call);
+
+static enum gw_verdict on_waited(struct gw_call *call)
+{
+    struct state *state = call->state;
+
+    state->was_answered = remote_wait_end(&state->wait);
+    return on_request(call);
+}
+
+/* A refusal that newer keys might turn: GW_WAIT for them, or GW_REPLY with the final *reason. */
+static enum gw_verdict consider_newer_keys(struct gw_call *call, const struct provider *provider,
+                                           const struct verify_result *result,
+                                           enum jwt_reason *reason)
+{
+    struct worker *worker = call->worker;
+    struct state *state = call->state;
+    struct remote *remote = &worker->remotes[provider->index];
+
+    if (*reason == JWT_SIGNATURE_INVALID && slice_is_absent(result->kid) &&
+        worker->keys[provider->index].remote == NULL) {
+        *reason = JWT_JWKS_UNAVAILABLE;
+    }
+    if (*reason != JWT_KID_UNKNOWN) {
+        return GW_REPLY;
+    }
+    if (state->has_waited) {
+        *reason = remote_missed(remote, result->kid, state->was_answered);
+        return GW_REPLY;
+    }
+    state->has_waited = true;
+    return remote_wait_begin(call, remote, result->kid, result->may_be_newer, &state->wait,
+                             on_waited, reason);
 }
 
 static enum gw_verdict on_miss(struct gw_call *call, const struct found *found, uint64_t hash)
@@ -577,15 +636,25 @@ static enum gw_verdict on_miss(struct gw_call *call, const struct found *found, 
     char memory[SCRATCH_BYTES] __attribute__((aligned(16)));
     struct worker *worker = call->worker;
     struct state *state = call->state;
+    const struct provider *provider = NULL;
+    enum gw_verdict verdict = GW_REPLY;
+    struct verify_result result;
     struct arena arena;
 
     (*worker->misses)++;
     arena_init(&arena, memory, sizeof(memory), MAX_SCRATCH_BYTES);
-    enum jwt_reason reason = verify_new(call, found->token, &arena, &state->identity.token);
+    enum jwt_reason reason = verify_new(call, found->token, &arena, &provider, &result);
+    if (reason != JWT_OK && provider != NULL && provider->has_jwks) {
+        verdict = consider_newer_keys(call, provider, &result, &reason);
+    }
     arena_done(&arena);
+    if (verdict == GW_WAIT) {
+        return GW_WAIT;
+    }
     if (reason != JWT_OK) {
         return jwt_refuse(call, reason, SLICE_ABSENT);
     }
+    state->identity.token = result.token;
     token_cache_add(&worker->cache, hash, state->identity.token);
     set_attributes(call->req, state->identity.token);
     return pass(call, found->source);
@@ -639,8 +708,32 @@ static void on_end(struct gw_call *call)
 {
     struct state *state = call->state;
 
+    (void)remote_wait_end(&state->wait);
     token_unref(state->identity.token);
     state->identity.token = NULL;
+}
+
+/* ---- keys of the issuers ---- */
+
+static struct remote *find_remote(void *worker, unsigned provider_index)
+{
+    return &((struct worker *)worker)->remotes[provider_index];
+}
+
+static int process_init(struct gw_process *process, const void *top_arg, void **ret_state)
+{
+    const struct top *top = top_arg;
+    struct remote_process *remote;
+    int err = remote_process_new(process, top->providers.items, top->providers.count, find_remote,
+                                 &remote);
+
+    *ret_state = remote;
+    return err;
+}
+
+static void process_done(void *state)
+{
+    remote_process_free(state);
 }
 
 const struct gw_plugin jwt_plugin = {
@@ -659,5 +752,7 @@ const struct gw_plugin jwt_plugin = {
     .state_size = sizeof(struct state),
     .on_request = on_request,
     .on_end = on_end,
+    .process_init = process_init,
+    .process_done = process_done,
     .lint = lint,
 };

@@ -69,9 +69,13 @@ const struct option provider_options[] = {
     { .name = "keys",
       .type = OPT_CUSTOM,
       .offset = P(keys_json),
-      .required = true,
       .parse = keep_json,
       .help = "Keys: {kid, secret}, {kid, public_key_file} or {jwks_file}." },
+    { .name = "jwks",
+      .type = OPT_OBJECT,
+      .offset = P(jwks),
+      .sub = jwks_option_table,
+      .help = "Keys that the issuer publishes: {uri}, or {discovery: true}." },
     { .name = "token",
       .type = OPT_CUSTOM,
       .offset = P(token_json),
@@ -649,12 +653,46 @@ static void read_token_source(struct provider *provider, const struct option_con
     }
 }
 
+/* The options were read if the defaults are there. */
+static void check_jwks(struct provider *provider, const struct option_context *ctx)
+{
+    const struct jwks_options *jwks = &provider->jwks;
+    const struct json *where = provider->element.where;
+    const char *path = sub_path(ctx, provider, "jwks");
+
+    provider->has_jwks = jwks->timeout_ms != 0;
+    if (!provider->has_jwks) {
+        if (provider->keys_json == NULL) {
+            diag_at(ctx->diag, DIAG_ERROR, where, sub_path(ctx, provider, "keys"),
+                    "write \"keys\": [...], or \"jwks\": {\"uri\": \"https://...\"}",
+                    "there are neither \"keys\" nor \"jwks\"");
+        }
+        return;
+    }
+    where = json_get(where, SLICE("jwks")) != NULL ? json_get(where, SLICE("jwks")) : where;
+    if (slice_is_absent(jwks->uri) != jwks->discovery) {
+        diag_at(ctx->diag, DIAG_ERROR, where, path,
+                "write \"uri\": \"https://...\" or \"discovery\": true",
+                "it has neither or both of \"uri\" and \"discovery\"");
+        return;
+    }
+    if (provider->is_symmetric) {
+        diag_at(ctx->diag, DIAG_ERROR, where, path, "use RS256 or another public-key algorithm",
+                "keys that are published cannot be secrets of HS algorithms");
+    }
+    const char *url = arena_strdup(ctx->arena, jwks->discovery ? provider->issuer : jwks->uri);
+    if (url != NULL && !fetch_url_is_valid(url, jwks->allow_http)) {
+        diag_at(ctx->diag, DIAG_ERROR, where, path,
+                "plain http needs \"allow_http\": true, and is for tests", "%s is no https address",
+                url);
+    }
+}
+
 int provider_init(struct provider *provider, const struct option_context *ctx)
 {
     unsigned before = ctx->diag->errors;
 
-    if (provider->audiences_json == NULL || provider->algorithms_json == NULL ||
-        provider->keys_json == NULL) {
+    if (provider->audiences_json == NULL || provider->algorithms_json == NULL) {
         return ERR_CONFIG; /* reported as missing */
     }
     read_audiences(provider, ctx);
@@ -664,7 +702,9 @@ int provider_init(struct provider *provider, const struct option_context *ctx)
     provider->policy.accept_bound_tokens = provider->accept_bound_tokens;
     provider->policy.clock_skew_s = (int64_t)(provider->clock_skew_ms / 1000);
     provider->policy.max_lifetime_s = (int64_t)(provider->max_lifetime_ms / 1000);
-    if (provider->algorithms != 0) { /* else every key would be an error too */
+    check_jwks(provider, ctx);
+    if (provider->algorithms != 0 &&
+        provider->keys_json != NULL) { /* else every key would be an error too */
         read_keys(provider, ctx);
     }
     /* The JSON text does not outlive the reading. */

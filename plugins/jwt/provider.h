@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/options.h"
+#include "plugins/jwks/jwks.h"
 #include "plugins/jwt/claims.h"
 #include "plugins/jwt/jwk.h"
 
@@ -27,10 +28,12 @@ struct provider {
     struct option_strings token_types; /* count 0: the default ones */
     bool accept_bound_tokens;
     uint64_t clock_skew_ms, max_lifetime_ms, max_token_bytes;
+    struct jwks_options jwks;
 
     /* Made from it. */
     uint32_t algorithms; /* mask of 1 << enum jwa_id */
     bool is_symmetric;   /* HS* */
+    bool has_jwks;       /* keys are fetched, too */
     struct token_source source;
     struct claims_policy policy;
     struct jwk *keys; /* heap */

@@ -7,7 +7,15 @@
 #define SCOPE_TEXT             "The access token lacks a scope"
 #define REQUEST_TEXT           "The request has more than one access token"
 
-enum kind { PLAIN, INVALID_REQUEST, INVALID_TOKEN, EXPIRED, INSUFFICIENT_SCOPE, CLAIM_RULE };
+enum kind {
+    PLAIN,
+    INVALID_REQUEST,
+    INVALID_TOKEN,
+    EXPIRED,
+    INSUFFICIENT_SCOPE,
+    CLAIM_RULE,
+    UNAVAILABLE
+};
 
 static const struct {
     const char *name;
@@ -38,6 +46,7 @@ const char *jwt_reason_detail(enum jwt_reason reason)
     case EXPIRED: return EXPIRED_TEXT;
     case INSUFFICIENT_SCOPE: return SCOPE_TEXT;
     case CLAIM_RULE: return "The access token does not permit this request";
+    case UNAVAILABLE: return "The access token cannot be checked now: try again later";
     }
     return NULL;
 }
@@ -51,6 +60,7 @@ struct slice jwt_reason_challenge(enum jwt_reason reason)
     case INVALID_TOKEN: return SLICE(CHALLENGE("invalid_token", INVALID_TEXT));
     case EXPIRED: return SLICE(CHALLENGE("invalid_token", EXPIRED_TEXT));
     case INSUFFICIENT_SCOPE: return SLICE(CHALLENGE("insufficient_scope", SCOPE_TEXT));
+    case UNAVAILABLE: break; /* a client must not throw its token away */
     }
     return SLICE_ABSENT;
 }

@@ -31,6 +31,7 @@
     X(LIFETIME_TOO_LONG, "lifetime_too_long", 401, INVALID_TOKEN)                                  \
     X(SCOPE_INSUFFICIENT, "scope_insufficient", 403, INSUFFICIENT_SCOPE)                           \
     X(CLAIM_MISMATCH, "claim_mismatch", 403, CLAIM_RULE)                                           \
+    X(JWKS_UNAVAILABLE, "jwks_unavailable", 503, UNAVAILABLE)                                      \
     X(NO_MEMORY, "internal_error", 503, PLAIN)
 
 enum jwt_reason {
@@ -45,5 +46,5 @@ const char *jwt_reason_name(enum jwt_reason reason);
 unsigned jwt_reason_status(enum jwt_reason reason);
 /* For the client, without detail; static storage. */
 const char *jwt_reason_detail(enum jwt_reason reason);
-/* The value of WWW-Authenticate (RFC 6750 section 3); static storage. */
+/* The value of WWW-Authenticate (RFC 6750 section 3); static storage; absent: none. */
 struct slice jwt_reason_challenge(enum jwt_reason reason);

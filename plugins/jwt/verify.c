@@ -6,25 +6,71 @@
 #define MAX_CLAIMS_BYTES    6144u
 #define DEFAULT_TOKEN_BYTES 8192u
 
+static size_t key_count(const struct verify_keys *keys)
+{
+    return keys->provider->key_count + (keys->remote == NULL ? 0 : keys->remote->count);
+}
+
+static const struct jwk *key_at(const struct verify_keys *keys, size_t index)
+{
+    size_t own = keys->provider->key_count;
+
+    return index < own ? &keys->provider->keys[index] : &keys->remote->keys[index - own];
+}
+
+static struct jwa_verifier **new_verifiers(size_t keys)
+{
+    return calloc(keys * JWA_IDS + 1, sizeof(struct jwa_verifier *));
+}
+
+static void free_verifiers(struct jwa_verifier **verifiers, size_t keys)
+{
+    for (size_t i = 0; verifiers != NULL && i < keys * JWA_IDS; i++) {
+        jwa_verifier_free(verifiers[i]);
+    }
+    free(verifiers);
+}
+
 int verify_keys_init(struct verify_keys *keys, const struct provider *provider)
 {
-    size_t count = provider->key_count * JWA_IDS;
-
     *keys = (struct verify_keys){ .provider = provider };
-    keys->verifiers = calloc(count > 0 ? count : 1, sizeof(struct jwa_verifier *));
-    return keys->verifiers == NULL ? ERR_NO_MEMORY : 0;
+    keys->own_verifiers = new_verifiers(provider->key_count);
+    return keys->own_verifiers == NULL ? ERR_NO_MEMORY : 0;
+}
+
+static void drop_remote(struct verify_keys *keys)
+{
+    if (keys->remote != NULL) {
+        free_verifiers(keys->remote_verifiers, keys->remote->count);
+        jwks_set_unref(keys->remote);
+    }
+    keys->remote_verifiers = NULL;
+    keys->remote = NULL;
 }
 
 void verify_keys_done(struct verify_keys *keys)
 {
-    if (keys->verifiers == NULL) {
+    if (keys->provider == NULL) {
         return;
     }
-    for (size_t i = 0; i < keys->provider->key_count * JWA_IDS; i++) {
-        jwa_verifier_free(keys->verifiers[i]);
+    drop_remote(keys);
+    free_verifiers(keys->own_verifiers, keys->provider->key_count);
+    keys->own_verifiers = NULL;
+}
+
+int verify_keys_set_remote(struct verify_keys *keys, struct jwks_set *remote)
+{
+    keys->generation++;
+    drop_remote(keys); /* first: it may hold keys that were withdrawn */
+    if (remote == NULL) {
+        return 0;
     }
-    free(keys->verifiers);
-    keys->verifiers = NULL;
+    keys->remote_verifiers = new_verifiers(remote->count);
+    if (keys->remote_verifiers == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    keys->remote = jwks_set_ref(remote);
+    return 0;
 }
 
 static struct slice without_application(struct slice type)
@@ -61,10 +107,13 @@ static bool type_is_accepted(const struct provider *provider, const struct jws_h
 static enum jwt_reason try_key(struct verify_keys *keys, size_t index, const struct jwa *alg,
                                struct slice input, struct slice sig)
 {
-    struct jwa_verifier **verifier = &keys->verifiers[index * JWA_IDS + alg->id];
+    size_t own = keys->provider->key_count;
+    struct jwa_verifier **verifier =
+        index < own ? &keys->own_verifiers[index * JWA_IDS + alg->id]
+                    : &keys->remote_verifiers[(index - own) * JWA_IDS + alg->id];
 
     if (*verifier == NULL) {
-        *verifier = jwa_verifier_new(alg, &keys->provider->keys[index].key);
+        *verifier = jwa_verifier_new(alg, &key_at(keys, index)->key);
         if (*verifier == NULL) {
             return JWT_NO_MEMORY;
         }
@@ -85,8 +134,8 @@ static enum jwt_reason try_all_keys(struct verify_keys *keys, const struct jwa *
     enum jwt_reason reason = JWT_KID_UNKNOWN;
     unsigned tries = 0;
 
-    for (size_t i = 0; i < keys->provider->key_count && tries < PROVIDER_MAX_TRIES; i++) {
-        if (!key_allows(&keys->provider->keys[i], alg)) {
+    for (size_t i = 0; i < key_count(keys) && tries < PROVIDER_MAX_TRIES; i++) {
+        if (!key_allows(key_at(keys, i), alg)) {
             continue;
         }
         tries++;
@@ -101,19 +150,24 @@ static enum jwt_reason try_all_keys(struct verify_keys *keys, const struct jwa *
 static enum jwt_reason check_signature(struct verify_keys *keys, const struct jws_header *header,
                                        const struct jwa *alg, struct slice input, struct slice sig)
 {
-    const struct provider *provider = keys->provider;
+    enum jwt_reason reason = JWT_KID_UNKNOWN;
 
     if (slice_is_absent(header->kid)) {
         return try_all_keys(keys, alg, input, sig);
     }
-    for (size_t i = 0; i < provider->key_count; i++) {
-        const struct jwk *jwk = &provider->keys[i];
-        if (!slice_is_absent(jwk->kid) && slice_eq(jwk->kid, header->kid)) {
-            /* A key serves its own type of algorithm only, whatever the token says. */
-            return key_allows(jwk, alg) ? try_key(keys, i, alg, input, sig) : JWT_ALG_NOT_ALLOWED;
+    for (size_t i = 0; i < key_count(keys); i++) {
+        const struct jwk *jwk = key_at(keys, i);
+        if (slice_is_absent(jwk->kid) || !slice_eq(jwk->kid, header->kid)) {
+            continue;
         }
+        /* A key serves its own type of algorithm only, whatever the token says; another key may have
+         * the same kid (RFC 7517 section 4.5). */
+        if (key_allows(jwk, alg)) {
+            return try_key(keys, i, alg, input, sig);
+        }
+        reason = JWT_ALG_NOT_ALLOWED;
     }
-    return JWT_KID_UNKNOWN;
+    return reason;
 }
 
 static const struct jwa *accepted_algorithm(const struct provider *provider,
@@ -148,7 +202,25 @@ static enum jwt_reason check_claims(struct verify_keys *keys, struct slice text,
         return reason;
     }
     ret->token = token_new(provider, text, ret->kid, claims, &times);
-    return ret->token == NULL ? JWT_NO_MEMORY : JWT_OK;
+    if (ret->token == NULL) {
+        return JWT_NO_MEMORY;
+    }
+    ret->token->generation = keys->generation;
+    return JWT_OK;
+}
+
+/* Nobody shall make us fetch keys with a token that no key could make good. */
+static bool may_be_newer(const struct provider *provider, const struct jws_header *header,
+                         struct slice payload, int64_t now, struct arena *arena)
+{
+    struct claims_times times;
+    const struct json *claims;
+
+    if (!provider->has_jwks || slice_is_absent(header->kid)) {
+        return false;
+    }
+    claims = parse_claims(arena, payload, provider->max_token_bytes);
+    return claims != NULL && claims_check(claims, &provider->policy, now, &times) == JWT_OK;
 }
 
 static enum jwt_reason decode_parts(struct arena *arena, const struct jws *jws,
@@ -201,6 +273,9 @@ enum jwt_reason verify_token(struct verify_keys *keys, struct slice text, int64_
         return JWT_CRIT_UNSUPPORTED;
     }
     reason = check_signature(keys, &header, alg, jws.signing_input, sig);
+    if (reason == JWT_KID_UNKNOWN) {
+        ret->may_be_newer = may_be_newer(provider, &header, payload, now, arena);
+    }
     if (reason != JWT_OK) {
         return reason;
     }

@@ -293,3 +293,62 @@ struct gw_histogram *gw_histogram(struct gw_worker *worker, const char *family, 
 void gw_histogram_add_us(struct gw_histogram *histogram, uint64_t us)
 {
 }
+
+/* Nothing is done for a process here: keys that are fetched never come. */
+struct gw_process *gw_process_of(struct gw_worker *worker, const void *top)
+{
+    return NULL;
+}
+
+struct gw_worker *gw_process_worker(struct gw_process *process)
+{
+    return NULL;
+}
+
+struct loop *gw_loop(struct gw_worker *worker)
+{
+    return NULL;
+}
+
+const char *gw_folder(const struct gw_process *process, enum gw_folder folder)
+{
+    return NULL;
+}
+
+struct gw_check *gw_check_new(struct gw_process *process, const char *name)
+{
+    return NULL;
+}
+
+void gw_check_set(struct gw_check *check, bool ok, const char *why)
+{
+}
+
+int gw_publish(struct gw_process *process, gw_publish_fn *fn, struct gw_shared *object)
+{
+    return ERR_NO_MEMORY;
+}
+
+int gw_process_post(struct gw_process *process, gw_process_fn *fn, const void *data, size_t size)
+{
+    return ERR_NO_MEMORY;
+}
+
+enum gw_verdict gw_sleep(struct gw_call *call, unsigned ms, gw_hook_fn *fn)
+{
+    return GW_FAIL;
+}
+
+void gw_waitlist_init(struct gw_waitlist *list)
+{
+    *list = (struct gw_waitlist){ .last = &list->first };
+}
+
+enum gw_verdict gw_waitlist_join(struct gw_call *call, struct gw_waitlist *list, gw_hook_fn *fn)
+{
+    return GW_FAIL;
+}
+
+void gw_waitlist_wake(struct gw_waitlist *list)
+{
+}

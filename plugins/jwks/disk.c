@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plugins/jwks/disk.h"
+
+#include "core/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+char *disk_path(const char *folder, struct slice source)
+{
+    static const uint64_t key[2] = { 0, 0 }; /* the same name in every run */
+    char *path = NULL;
+
+    if (asprintf(&path, "%s/jwks-%016llx.json", folder,
+                 (unsigned long long)map_siphash13(key, source)) < 0) {
+        return NULL;
+    }
+    return path;
+}
+
+static bool read_whole(int fd, char *buf, size_t len)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = read(fd, buf + done, len - done);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        done += (size_t)n;
+    }
+    return true;
+}
+
+static int load_open(int fd, size_t max_bytes, struct disk_text *ret)
+{
+    struct stat st;
+    char *text;
+
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return ERR_IO;
+    }
+    if ((uint64_t)st.st_size > max_bytes) {
+        return ERR_TOO_BIG;
+    }
+    text = malloc((size_t)st.st_size + 1);
+    if (text == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    if (!read_whole(fd, text, (size_t)st.st_size)) {
+        free(text);
+        return ERR_IO;
+    }
+    *ret = (struct disk_text){ .ptr = text,
+                               .len = (size_t)st.st_size,
+                               .unix_time = (int64_t)st.st_mtime };
+    return 0;
+}
+
+int disk_load(const char *path, size_t max_bytes, struct disk_text *ret)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    int err;
+
+    if (fd < 0) {
+        return errno == ENOENT ? ERR_NOT_FOUND : ERR_IO;
+    }
+    err = load_open(fd, max_bytes, ret);
+    close(fd);
+    return err;
+}
+
+static bool write_whole(int fd, struct slice text)
+{
+    while (text.len > 0) {
+        ssize_t n = write(fd, text.ptr, text.len);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        text = slice_skip(text, (size_t)n);
+    }
+    return true;
+}
+
+int disk_save(const char *path, struct slice text)
+{
+    char *temporary = NULL;
+    bool ok;
+    int fd;
+
+    if (asprintf(&temporary, "%s.%ld", path, (long)getpid()) < 0) {
+        return ERR_NO_MEMORY;
+    }
+    (void)unlink(temporary); /* of a process before us that had our number */
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    ok = fd >= 0 && write_whole(fd, text) && fdatasync(fd) == 0;
+    if (fd >= 0) {
+        ok = close(fd) == 0 && ok;
+    }
+    ok = ok && rename(temporary, path) == 0;
+    if (!ok && fd >= 0) {
+        (void)unlink(temporary);
+    }
+    free(temporary);
+    return ok ? 0 : ERR_IO;
+}
+
+void disk_touch(const char *path)
+{
+    (void)utimensat(AT_FDCWD, path, NULL, 0); /* it then counts as older than it is */
+}
