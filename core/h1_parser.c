@@ -10,7 +10,9 @@
 #define MAX_CHUNK_DIGITS    8u
 #define MAX_EXTENSION_BYTES 4096u /* and a quarter of the data */
 #define MAX_TRAILER_BYTES   4096u
-#define EXPECTED_FIELDS     16u
+/* Or three times the data: chunks of one byte each are work that nobody needs. */
+#define MAX_FRAMING_BYTES (100u * 1024u)
+#define EXPECTED_FIELDS   16u
 
 const struct h1_limits h1_limits_default = {
     .head_bytes = 32 * 1024,
@@ -728,6 +730,12 @@ static size_t take_data(struct h1_body *body, size_t available)
     return taken;
 }
 
+static bool is_mostly_framing(const struct h1_body *body)
+{
+    return !body->any_framing && body->framing > MAX_FRAMING_BYTES &&
+           body->framing / 3 > body->data;
+}
+
 static enum parse next_chunked(struct h1_body *body, struct slice in, size_t *ret_skip,
                                size_t *ret_data, enum h1_error *ret_error)
 {
@@ -739,6 +747,11 @@ static enum parse next_chunked(struct h1_body *body, struct slice in, size_t *re
             return PARSE_BAD;
         }
         pos++;
+    }
+    body->framing += pos;
+    if (is_mostly_framing(body)) {
+        *ret_error = H1_CHUNK_OVERHEAD;
+        return PARSE_BAD;
     }
     *ret_skip = pos;
     if (body->state == COMPLETE) {

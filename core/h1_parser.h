@@ -44,6 +44,7 @@
     X(CHUNK_SIZE, 400, "chunk_size")                                                               \
     X(CHUNK_EXTENSION, 400, "chunk_extension")                                                     \
     X(CHUNK_END, 400, "chunk_end")                                                                 \
+    X(CHUNK_OVERHEAD, 400, "chunk_overhead") /* much framing for little data */                    \
     X(TRAILER, 400, "trailer")                                                                     \
     X(STATUS_LINE, 502, "status_line")                                                             \
     X(MEMORY, 503, "no_memory")
@@ -101,6 +102,8 @@ struct h1_body {
     uint8_t size_digits;
     uint64_t left;     /* of the length, or of the current chunk */
     uint64_t data;     /* payload bytes so far */
+    uint64_t framing;  /* all other bytes of chunks so far */
+    bool any_framing;  /* of a server that streams byte by byte: however much */
     uint32_t overhead; /* bytes of chunk extensions */
     uint32_t trailer;  /* bytes of trailers */
     uint32_t line;     /* bytes of the current trailer line */

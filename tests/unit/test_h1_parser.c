@@ -778,6 +778,29 @@ START_TEST(extensions_and_trailers_are_bounded)
 }
 END_TEST
 
+START_TEST(a_body_that_is_mostly_framing_is_refused)
+{
+    struct h1_body body;
+    enum h1_error error;
+    enum parse parse = PARSE_MORE;
+    size_t accepted;
+
+    accepted = count_accepted(SLICE(""), SLICE("1\r\nx\r\n"), 50000, &error);
+    ck_assert_int_eq(error, H1_CHUNK_OVERHEAD);
+    ck_assert_uint_eq(accepted, 20480);
+    accepted = count_accepted(SLICE(""), SLICE("00000001\r\nx\r\n"), 50000, &error);
+    ck_assert_int_eq(error, H1_CHUNK_OVERHEAD);
+    ck_assert_uint_eq(accepted, 8533);
+    ck_assert_uint_eq(count_accepted(SLICE(""), SLICE("2\r\nxx\r\n"), 50000, &error), 50000);
+    h1_body_init(&body, HTTP_BODY_CHUNKED, 0);
+    body.any_framing = true;
+    for (unsigned i = 0; i < 50000 && parse == PARSE_MORE; i++) {
+        parse = feed(&body, SLICE("1\r\nx\r\n"), &error);
+    }
+    ck_assert_int_eq(parse, PARSE_MORE);
+}
+END_TEST
+
 START_TEST(every_error_has_a_status_and_a_word)
 {
     for (unsigned error = H1_OK + 1; error < H1_ERRORS; error++) {
@@ -814,6 +837,7 @@ int main(void)
     tcase_add_test(tc, what_follows_a_body_is_not_taken);
     tcase_add_test(tc, bodies_without_framing_bytes_are_passed);
     tcase_add_test(tc, extensions_and_trailers_are_bounded);
+    tcase_add_test(tc, a_body_that_is_mostly_framing_is_refused);
     tcase_add_test(tc, every_error_has_a_status_and_a_word);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
