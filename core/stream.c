@@ -56,10 +56,28 @@ static unsigned stream_blocks_to_read(const struct stream *s)
     return room < s->read_blocks ? (unsigned)room : s->read_blocks;
 }
 
+/* The bytes of one read, which the owner has seen; 0: the end; or negative ERR_*. */
+static ssize_t stream_read(struct stream *s)
+{
+    bool filled;
+    ssize_t n = buf_read_fd(&s->in, s->fd, stream_blocks_to_read(s), &filled);
+
+    if (n <= 0) {
+        return n;
+    }
+    s->bytes_in += (uint64_t)n;
+    if (!filled) {
+        s->read_blocks = s->read_blocks > 1 ? s->read_blocks / 2 : 1;
+    } else if (s->read_blocks < BUF_READ_BLOCKS) {
+        s->read_blocks = (uint8_t)(2 * s->read_blocks);
+    }
+    s->ops->readable(s);
+    return n;
+}
+
 static void stream_on_read(evutil_socket_t fd, short what, void *arg)
 {
     struct stream *s = (struct stream *)arg;
-    bool filled;
 
     loop_turn_begin(s->loop);
     if (!stream_wants_bytes(s)) {
@@ -68,16 +86,8 @@ static void stream_on_read(evutil_socket_t fd, short what, void *arg)
         return;
     }
 
-    ssize_t n = buf_read_fd(&s->in, s->fd, stream_blocks_to_read(s), &filled);
-    if (n > 0) {
-        s->bytes_in += (uint64_t)n;
-        if (!filled) {
-            s->read_blocks = s->read_blocks > 1 ? s->read_blocks / 2 : 1;
-        } else if (s->read_blocks < BUF_READ_BLOCKS) {
-            s->read_blocks = (uint8_t)(2 * s->read_blocks);
-        }
-        s->ops->readable(s);
-    } else if (n != ERR_BUSY) {
+    ssize_t n = stream_read(s);
+    if (n <= 0 && n != ERR_BUSY) {
         stream_lost(s, n == 0 ? ERR_EOF : (int)n);
     }
 }
@@ -124,6 +134,17 @@ static void stream_on_connect(struct stream *s)
     s->ops->connected(s);
 }
 
+/* A peer that takes no more may have said why before it closed: that is read first. */
+static void stream_write_failed(struct stream *s, int err)
+{
+    event_del(s->write_event);
+    while (stream_is_open(s) && stream_wants_bytes(s) && stream_read(s) > 0) {
+    }
+    if (stream_is_open(s)) {
+        stream_lost(s, err);
+    }
+}
+
 static void stream_on_write(evutil_socket_t fd, short what, void *arg)
 {
     struct stream *s = (struct stream *)arg;
@@ -137,7 +158,7 @@ static void stream_on_write(evutil_socket_t fd, short what, void *arg)
     ssize_t n = buf_write_fd(&s->out, s->fd);
     if (n < 0) {
         if (n != ERR_BUSY) {
-            stream_lost(s, (int)n);
+            stream_write_failed(s, (int)n);
         }
         return;
     }
