@@ -270,7 +270,10 @@ static void pass_interim(struct attempt *attempt)
     if (req->response.status == 100 || req->conn == NULL) {
         return; /* ours was sent when the body was wanted */
     }
-    forward_response(req);
+    if (forward_response(req) != 0) {
+        attempt_fail(attempt, OUTCOME_UPSTREAM_PROTOCOL_ERROR, "request_memory");
+        return;
+    }
     if (req->conn->codec->send_interim(req, &req->response) != 0 ||
         req->conn->codec->flush(req) != 0) {
         conn_close(req->conn, CONN_END_ERROR);
@@ -301,6 +304,7 @@ static void read_head(struct attempt *attempt)
         }
         req->upstream_status = req->response.status;
         h1_body_init(&attempt->body, req->response.body, req->response.content_length);
+        attempt->body.any_framing = true;
         sm_move(&attempt->sm, ATTEMPT_BODY, "response head read");
     }
 }

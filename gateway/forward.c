@@ -179,14 +179,12 @@ int forward_write(struct request *req, struct buf *out)
                             req->head.content_length, true);
 }
 
-void forward_response(struct request *req)
+int forward_response(struct request *req)
 {
     struct headers *headers = &req->response.headers;
 
     /* Content-Length and Transfer-Encoding stay: the codec computes what is sent from them. */
     remove_named(headers);
     remove_fields(headers, HOP_BY_HOP & ~(UINT64_C(1) << HEADER_TRANSFER_ENCODING), false);
-    if (headers_add_id(headers, HEADER_VIA, SLICE(VIA)) != 0) {
-        request_fail(req, OUTCOME_OVERLOADED, "request_memory");
-    }
+    return headers_add_id(headers, HEADER_VIA, SLICE(VIA));
 }

@@ -9,4 +9,4 @@
 /* Append the request's head for the upstream to `out`.  ERR_BAD_INPUT: a field would not parse back. */
 int forward_write(struct request *req, struct buf *out) MUST_CHECK;
 /* Make the upstream's response (req->response) fit to be sent on. */
-void forward_response(struct request *req);
+int forward_response(struct request *req) MUST_CHECK;

@@ -25,8 +25,10 @@
 #define REQUEST_BLOCK_BYTES 8192u
 #define REQUEST_POOL_BLOCKS 256u
 #define CHAIN_DEADLINE_MS   10000u
+/* Kept for our own answer to a request that has used up its memory. */
+#define REPLY_ARENA_BYTES 4096u
 
-#define TO(s)               SM_BIT(REQ_##s)
+#define TO(s)             SM_BIT(REQ_##s)
 static const struct sm_state request_states[] = {
     [REQ_ROUTE] = { "route", TO(ACCESS) | TO(REPLY) | TO(END) },
     [REQ_ACCESS] = { "access", TO(CONNECT) | TO(REPLY) | TO(END) },
@@ -270,8 +272,8 @@ static enum step step_response(struct request *req)
         request_fail(req, OUTCOME_INTERNAL_ERROR, "plugin_failed");
         return STEP_NEXT;
     }
-    forward_response(req);
-    if (req->outcome != OUTCOME_NONE) {
+    if (forward_response(req) != 0) {
+        request_fail(req, OUTCOME_OVERLOADED, "request_memory");
         return STEP_NEXT;
     }
     bool end = h1_body_is_done(&req->attempt->body);
@@ -321,6 +323,7 @@ static enum step step_reply(struct request *req)
         return STEP_WAIT;
     }
     req->response_started = true;
+    req->arena.max_bytes += REPLY_ARENA_BYTES;
     if (send_reply(req) != 0 && req->conn != NULL) {
         conn_close(req->conn, CONN_END_ERROR);
     }

@@ -224,7 +224,7 @@ START_TEST(the_responses_connection_fields_end_here)
     ck_assert_int_eq(h1_parse_response(head, sizeof(head) - 1, &fx.config.server.limits.h1,
                                        &req->arena, HTTP_GET, &req->response),
                      H1_OK);
-    forward_response(req);
+    ck_assert_int_eq(forward_response(req), 0);
     const struct headers *headers = &req->response.headers;
     ck_assert_int_eq(req->outcome, OUTCOME_NONE);
     ck_assert_uint_eq(headers_count(headers, SLICE("x-hop")), 0);
