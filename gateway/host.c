@@ -31,6 +31,18 @@ struct slice gw_query(const struct gw_request *req)
     return request_of_const(req)->head.query;
 }
 
+int gw_query_set(struct gw_request *gw_req, struct slice query)
+{
+    struct request *req = request_of(gw_req);
+    struct slice copy = arena_copy(&req->arena, query);
+
+    if (slice_is_absent(copy) && !slice_is_absent(query)) {
+        return ERR_NO_MEMORY;
+    }
+    req->head.query = copy;
+    return 0;
+}
+
 struct slice gw_client_ip(const struct gw_request *req)
 {
     return request_of_const(req)->client_ip;

@@ -107,6 +107,8 @@ GW_API struct slice gw_method_name(const struct gw_request *req);
 GW_API struct slice gw_host(const struct gw_request *req);
 GW_API struct slice gw_path(const struct gw_request *req);  /* normalised */
 GW_API struct slice gw_query(const struct gw_request *req); /* absent: none */
+/* What is forwarded in its place; absent: none. */
+GW_API int gw_query_set(struct gw_request *req, struct slice query) MUST_CHECK;
 GW_API struct slice gw_client_ip(const struct gw_request *req);
 GW_API struct slice gw_request_id(struct gw_request *req);
 GW_API struct slice gw_route_name(const struct gw_request *req);

@@ -401,39 +401,60 @@ static enum jwt_reason find_token(struct gw_request *req, const struct jwt_route
 
 /* ---- what the upstream sees ---- */
 
-static int drop_cookie(struct gw_request *req, struct slice name)
+/* `text` without the pairs of this name, joined by `joint`; absent: no memory. */
+static struct slice without_pair(struct arena *arena, struct slice text, char separator,
+                                 struct slice joint, struct slice name)
+{
+    char *kept = arena_alloc(arena, text.len * joint.len + 1);
+    struct slice pair, value;
+    size_t len = 0;
+
+    if (kept == NULL) {
+        return SLICE_ABSENT;
+    }
+    while (next_pair(&text, separator, &pair, &value)) {
+        if (pair.len == 0 || pair_is(pair, value, name)) {
+            continue;
+        }
+        if (len > 0) {
+            memcpy(kept + len, joint.ptr, joint.len);
+            len += joint.len;
+        }
+        memcpy(kept + len, pair.ptr, pair.len);
+        len += pair.len;
+    }
+    return slice_of(kept, len);
+}
+
+static int drop_from_cookies(struct gw_request *req, struct slice name)
 {
     struct headers *headers = gw_headers(req);
 
     for (uint32_t i = 0; i < headers->count; i++) {
         struct header *header = &headers->items[i];
-        struct slice rest = header->value, pair, value;
         if (header->removed || header->id != HEADER_COOKIE) {
             continue;
         }
-        char *kept = arena_alloc(gw_arena(req), header->value.len * 2 + 1);
-        size_t len = 0;
-        if (kept == NULL) {
+        struct slice kept = without_pair(gw_arena(req), header->value, ';', SLICE("; "), name);
+        if (slice_is_absent(kept)) {
             return ERR_NO_MEMORY;
         }
-        while (next_pair(&rest, ';', &pair, &value)) {
-            if (pair.len == 0 || pair_is(pair, value, name)) {
-                continue;
-            }
-            if (len > 0) {
-                memcpy(kept + len, "; ", 2);
-                len += 2;
-            }
-            memcpy(kept + len, pair.ptr, pair.len);
-            len += pair.len;
-        }
-        header->value = slice_of(kept, len);
-        header->removed = len == 0;
+        header->value = kept;
+        header->removed = kept.len == 0;
     }
     return 0;
 }
 
-/* A token in the query stays there: the upstream would see another URL otherwise. */
+static int drop_from_query(struct gw_request *req, struct slice name)
+{
+    struct slice kept = without_pair(gw_arena(req), gw_query(req), '&', SLICE("&"), name);
+
+    if (slice_is_absent(kept)) {
+        return ERR_NO_MEMORY;
+    }
+    return gw_query_set(req, kept.len == 0 ? SLICE_ABSENT : kept);
+}
+
 static int hide_token(struct gw_request *req, const struct jwt_route *route,
                       const struct token_source *source)
 {
@@ -441,13 +462,14 @@ static int hide_token(struct gw_request *req, const struct jwt_route *route,
         return 0;
     }
     headers_remove_id(gw_headers(req), HEADER_AUTHORIZATION);
-    if (source == NULL || source->place == TOKEN_IN_QUERY) {
+    if (source == NULL) {
         return 0;
     }
-    if (source->place == TOKEN_IN_COOKIE) {
-        return drop_cookie(req, source->name);
+    switch (source->place) {
+    case TOKEN_IN_HEADER: headers_remove(gw_headers(req), source->name); return 0;
+    case TOKEN_IN_COOKIE: return drop_from_cookies(req, source->name);
+    case TOKEN_IN_QUERY: return drop_from_query(req, source->name);
     }
-    headers_remove(gw_headers(req), source->name);
     return 0;
 }
 

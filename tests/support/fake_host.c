@@ -197,6 +197,12 @@ struct slice gw_query(const struct gw_request *req)
     return req->query;
 }
 
+int gw_query_set(struct gw_request *req, struct slice query)
+{
+    req->query = arena_copy(&req->arena, query);
+    return 0;
+}
+
 struct slice gw_request_id(struct gw_request *req)
 {
     return SLICE("01JD0000000000000000000000");
