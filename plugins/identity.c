@@ -202,8 +202,12 @@ static enum gw_verdict strip_on_request(struct gw_call *call)
     return GW_NEXT;
 }
 
+/* Blanks at its ends would be lost on the way: " alice" is not "alice". */
 static bool is_plain_text(struct slice text)
 {
+    if (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[text.len - 1] == ' ')) {
+        return false;
+    }
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];
         if (c < 0x20 || c >= 0x7f) {
