@@ -196,6 +196,10 @@ static void conn_on_timer(struct loop_timer *timer)
     case CONN_DEADLINE_HEAD: conn->codec->head_late(conn); return;
     case CONN_DEADLINE_TURN: conn->codec->next(conn); return;
     case CONN_DEADLINE_BODY:
+        if (conn->request->response_started) {
+            conn_set_deadline(conn, CONN_DEADLINE_NONE, 0); /* the answer came first: let it end */
+            return;
+        }
         if (conn_made_progress(conn, least_body)) {
             conn_set_deadline(conn, CONN_DEADLINE_BODY, timeouts->request_body);
             return;

@@ -166,6 +166,20 @@ def test_a_body_below_the_least_rate_is_cut(gateway, backend):
         assert client.read("POST").status == 408
 
 
+def test_an_answer_that_came_before_the_body_is_not_cut(gateway, backend):
+    def early(connection):
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na")
+        time.sleep(1.5)
+        connection.send(b"bc")
+        return CLOSE
+    backend.on("/early", early)
+    with gateway.client() as client:
+        client.send(get("/early", "Content-Length: 100", method="POST") + b"abc")
+        response = client.read("POST")
+        assert response.status == 200 and response.body == b"abc"
+        assert client.is_closed()
+
+
 def test_requests_per_connection_are_limited(start, backend):
     gateway = start(config_for(backend, server={"limits": {"requests_per_connection": 3}}))
     with gateway.client() as client:
