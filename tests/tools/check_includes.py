@@ -108,7 +108,7 @@ def main():
     files += list(root.glob("*.md")) + [root / "meson.build", root / "dev", root / ".ci" / "run"]
     for file in sorted(p for p in files if p.is_file()):
         path = file.relative_to(root).as_posix()
-        if "/corpus/" in path or "__pycache__" in path or path == "tests/tools/check_includes.py":
+        if "/corpus/" in path or "/node_modules/" in path or "__pycache__" in path or path == "tests/tools/check_includes.py":
             continue
         try:
             text = file.read_text(encoding="utf-8")
