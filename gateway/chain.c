@@ -3,6 +3,8 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "gateway/codec.h"
+#include "gateway/conn.h"
 #include "gateway/metrics.h"
 
 int chain_begin(struct request *req)
@@ -112,6 +114,9 @@ static void op_drop(struct gw_op *op)
     waitlist_leave(op);
     loop_timer_remove(op->req->worker->loop, &op->timer);
     loop_call_cancel(&op->call);
+    if (op->req->body_op == op) {
+        op->req->body_op = NULL;
+    }
     if (op->next != NULL) {
         op->next->prev = op->prev;
     }
@@ -200,6 +205,60 @@ enum gw_verdict gw_sleep(struct gw_call *call, unsigned ms, gw_hook_fn *fn)
         return GW_FAIL;
     }
     return GW_WAIT;
+}
+
+void chain_body_arrived(struct request *req)
+{
+    struct buf *pending = &req->body.pending;
+
+    if (pending->len > req->body_op->max_bytes) {
+        request_fail(req, OUTCOME_BODY_TOO_LARGE, "body_too_large");
+        return;
+    }
+    if (!req->body.complete) {
+        return;
+    }
+    req->body_text = pending->len == 0 ? SLICE("") : SLICE_ABSENT;
+    if (pending->len > 0 && buf_pullup(pending, pending->len, pending->len) == 0) {
+        req->body_text = arena_copy(&req->arena, buf_front(pending));
+    }
+    if (slice_is_absent(req->body_text)) {
+        request_fail(req, OUTCOME_OVERLOADED, "request_memory");
+        return;
+    }
+    loop_defer(req->worker->loop, &req->body_op->call);
+}
+
+enum gw_verdict gw_read_body(struct gw_call *call, size_t max_bytes, gw_hook_fn *fn)
+{
+    struct request *req = request_of(call->req);
+
+    if (req->body_op != NULL || max_bytes > GW_BODY_MAX) {
+        return GW_FAIL;
+    }
+    if (req->head.body == HTTP_BODY_LENGTH && req->head.content_length > max_bytes) {
+        request_fail(req, OUTCOME_BODY_TOO_LARGE, "body_too_large");
+        return GW_REPLY;
+    }
+    struct gw_op *op = op_new(call, fn);
+
+    if (op == NULL) {
+        return GW_FAIL;
+    }
+    op->max_bytes = max_bytes;
+    req->body_op = op;
+    if (req->body.complete) {
+        chain_body_arrived(req);
+    } else if (req->conn != NULL) {
+        req->body.wanted = true;
+        req->conn->codec->body_taken(req);
+    }
+    return req->outcome == OUTCOME_NONE ? GW_WAIT : GW_REPLY;
+}
+
+struct slice gw_body(const struct gw_request *req)
+{
+    return request_of_const(req)->body_text;
 }
 
 void gw_waitlist_init(struct gw_waitlist *list)

@@ -19,6 +19,7 @@ struct gw_op {
     struct gw_op *wait_next, **wait_at; /* in it */
     struct loop_timer timer;            /* of gw_sleep() */
     struct loop_call call;              /* to call back from the loop */
+    size_t max_bytes;                   /* of gw_read_body() */
 };
 
 /* Room for the state of the route's plugins. */
@@ -30,5 +31,7 @@ enum gw_verdict chain_respond(struct request *req);
 /* Drop pending operations; then, chain_end(), on_end() of those that ran. */
 void chain_cancel(struct request *req);
 void chain_end(struct request *req);
+/* More of the body that gw_read_body() waits for. */
+void chain_body_arrived(struct request *req);
 /* The call of the current link. */
 struct gw_call chain_call(struct request *req, unsigned link);

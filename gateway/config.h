@@ -115,6 +115,13 @@ struct config_route {
     size_t chain_state_bytes;
 };
 
+struct config_endpoint { /* a path that a plugin answers by itself */
+    struct slice path;
+    uint32_t methods;   /* mask of 1 << enum http_method */
+    uint64_t listeners; /* mask of 1 << index */
+    const struct config_route *route;
+};
+
 struct config_access_log {
     bool enabled;
     const char *path; /* "-": stdout */
@@ -138,7 +145,9 @@ struct config {
     struct config_route *routes;
     size_t route_count;
     struct config_route service_routes[3]; /* by enum config_service; ADMIN and ECHO used */
-    const char *public_path;               /* admin.public_path or NULL */
+    struct config_endpoint *endpoints;     /* of plugins; they come before the routes */
+    size_t endpoint_count;
+    const char *public_path; /* admin.public_path or NULL */
     struct config_access_log access_log;
     struct config_tracing tracing;
     struct router *router;

@@ -68,6 +68,8 @@ bool config_address_of(struct slice text, struct sockaddr_storage *ret, socklen_
 /* config_route.c: routes with their chains; the tops of the plugins must have been read. */
 void config_read_routes(struct config_loader *loader);
 int config_build_service_routes(struct config_loader *loader);
+/* The paths that plugins answer by themselves; their tops must be ready. */
+int config_build_endpoints(struct config_loader *loader);
 /* The keys of a route: the gateway's and the plugins', for printing; NULL: no memory. */
 const struct option *config_route_print_table(struct config_loader *loader);
 /* "a, b, c" of the names (at most 10), for messages. */

@@ -135,7 +135,8 @@ static void build(struct config_loader *loader, const char *path,
     if (diag->errors == 0) {
         make_tops_ready(loader);
     }
-    if (config_build_service_routes(loader) < 0) {
+    if (config_build_service_routes(loader) < 0 ||
+        (diag->errors == 0 && config_build_endpoints(loader) < 0)) {
         diag_at(diag, DIAG_ERROR, NULL, NULL, NULL, "out of memory");
         return;
     }

@@ -466,6 +466,90 @@ int config_build_service_routes(struct config_loader *loader)
     return 0;
 }
 
+/* The listeners that an endpoint is for; 0: there is none, reported. */
+static uint64_t endpoint_listeners(struct config_loader *loader, const struct gw_plugin *plugin,
+                                   const struct gw_endpoint *endpoint)
+{
+    const struct config *config = loader->config;
+    uint64_t mask = 0;
+
+    for (size_t i = 0; i < config->listener_count && i < 64; i++) {
+        const struct config_listener *listener = &config->listeners[i];
+
+        if (listener->service == CONFIG_PUBLIC &&
+            (slice_is_absent(endpoint->listener) ||
+             slice_eq(endpoint->listener, listener->element.name))) {
+            mask |= UINT64_C(1) << i;
+        }
+    }
+    if (mask == 0) {
+        diag_at(loader->diag, DIAG_ERROR, endpoint->where, plugin->name,
+                "name one of \"listeners\"", "no listener \"%.*s\"", SLICE_FMT(endpoint->listener));
+    }
+    return mask;
+}
+
+static struct config_route *new_endpoint_route(struct config *config, unsigned plugin_index)
+{
+    struct config_route *route = arena_calloc(&config->arena, 1, sizeof(*route));
+    struct config_link *chain = arena_calloc(&config->arena, 1, sizeof(*chain));
+
+    if (route == NULL || chain == NULL) {
+        return NULL;
+    }
+    route->element.name = slice_str(config->plugins[plugin_index]->name);
+    route->chain = chain;
+    add_link(route, chain, config, plugin_index, NULL);
+    return route;
+}
+
+static int build_endpoints_of(struct config_loader *loader, unsigned plugin_index)
+{
+    struct config *config = loader->config;
+    const struct gw_plugin *plugin = config->plugins[plugin_index];
+    size_t count = 0;
+    const struct gw_endpoint *from = plugin->endpoints(config->tops[plugin_index], &count);
+
+    if (count == 0) {
+        return 0;
+    }
+    struct config_endpoint *all =
+        arena_calloc(&config->arena, config->endpoint_count + count, sizeof(*all));
+    const struct config_route *route = new_endpoint_route(config, plugin_index);
+
+    if (all == NULL || route == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    if (config->endpoint_count > 0) {
+        memcpy(all, config->endpoints, config->endpoint_count * sizeof(*all));
+    }
+    for (size_t i = 0; i < count; i++) {
+        all[config->endpoint_count++] = (struct config_endpoint){
+            .path = from[i].path,
+            .methods = from[i].methods,
+            .listeners = endpoint_listeners(loader, plugin, &from[i]),
+            .route = route,
+        };
+        if (all[config->endpoint_count - 1].listeners == 0) {
+            break;
+        }
+    }
+    config->endpoints = all;
+    return 0;
+}
+
+int config_build_endpoints(struct config_loader *loader)
+{
+    int err = 0;
+
+    for (unsigned i = 0; err == 0 && i < loader->builtin_count; i++) {
+        if (loader->config->plugins[i]->endpoints != NULL) {
+            err = build_endpoints_of(loader, i);
+        }
+    }
+    return err;
+}
+
 const struct option *config_route_print_table(struct config_loader *loader)
 {
     const struct option *tables[CONFIG_MAX_NAMES] = { route_table };

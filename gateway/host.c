@@ -176,6 +176,8 @@ enum gw_verdict gw_reply(struct gw_call *call, const struct gw_reply *reply)
     *kept = *reply;
     kept->www_authenticate = arena_copy(&req->arena, reply->www_authenticate);
     kept->content_type = arena_copy(&req->arena, reply->content_type);
+    kept->cache_control = arena_copy(&req->arena, reply->cache_control);
+    kept->etag = arena_copy(&req->arena, reply->etag);
     kept->body = SLICE_ABSENT;
     if (reply->body.len > 0 && buf_append(&req->reply_body, reply->body) != 0) {
         return GW_FAIL;

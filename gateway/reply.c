@@ -85,7 +85,13 @@ static int add_fields(struct request *req, unsigned status, struct slice content
         err = add_number(req, headers, SLICE("retry-after"), retry_s);
     }
     if (err == 0) {
-        err = headers_add_id(headers, HEADER_CACHE_CONTROL, SLICE("no-store"));
+        bool is_own = req->reply != NULL && !slice_is_absent(req->reply->cache_control);
+
+        err = headers_add_id(headers, HEADER_CACHE_CONTROL,
+                             is_own ? req->reply->cache_control : SLICE("no-store"));
+    }
+    if (err == 0 && req->reply != NULL && !slice_is_absent(req->reply->etag)) {
+        err = headers_add(headers, SLICE("etag"), req->reply->etag);
     }
     if (err == 0) {
         err = headers_add_id(headers, HEADER_X_REQUEST_ID, identify_request_id(req));
@@ -135,7 +141,7 @@ int reply_build(struct request *req)
     if (err == 0) {
         err = add_fields(req, status, content_type);
     }
-    req->response.body = HTTP_BODY_LENGTH;
+    req->response.body = status == 304 ? HTTP_BODY_NONE : HTTP_BODY_LENGTH;
     req->response.content_length = req->reply_body.len;
     return err;
 }

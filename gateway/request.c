@@ -54,7 +54,11 @@ static void request_on_timer(struct loop_timer *timer)
     struct request *req =
         (struct request *)(void *)((char *)timer - offsetof(struct request, timer));
 
-    request_fail(req, OUTCOME_OVERLOADED, "chain_timeout");
+    if (req->body_op != NULL) {
+        request_fail(req, OUTCOME_REQUEST_TIMEOUT, "body_timeout");
+    } else {
+        request_fail(req, OUTCOME_OVERLOADED, "chain_timeout");
+    }
 }
 
 static struct request *block_take(struct worker *worker)
@@ -164,11 +168,34 @@ static const struct config_route *service_route(const struct request *req)
     return NULL;
 }
 
+static const struct config_endpoint *find_endpoint(const struct request *req)
+{
+    const struct config *config = req->view->config;
+    uint64_t listener = UINT64_C(1) << req->listener_index;
+
+    for (size_t i = 0; i < config->endpoint_count; i++) {
+        const struct config_endpoint *endpoint = &config->endpoints[i];
+
+        if ((endpoint->listeners & listener) != 0 && slice_eq(endpoint->path, req->head.path)) {
+            return endpoint;
+        }
+    }
+    return NULL;
+}
+
 static enum router_result find_route(struct request *req)
 {
     req->route = service_route(req);
     if (req->route != NULL) {
         return ROUTER_FOUND;
+    }
+    const struct config_endpoint *endpoint = find_endpoint(req);
+
+    if (endpoint != NULL) {
+        req->route = endpoint->route;
+        req->allowed_methods = endpoint->methods;
+        return (endpoint->methods & (1u << req->head.method)) != 0 ? ROUTER_FOUND
+                                                                   : ROUTER_METHOD_NOT_ALLOWED;
     }
     return router_find(req->view->config->router, uri_authority_host(req->head.authority),
                        req->head.path, req->head.method, &req->route, &req->allowed_methods);
@@ -426,7 +453,9 @@ void request_body_arrived(struct request *req)
         relay_up(req->attempt);
         return;
     }
-    if (req->attempt == NULL) {
+    if (req->body_op != NULL) {
+        chain_body_arrived(req);
+    } else if (req->attempt == NULL && req->sm.state > REQ_CONNECT) {
         buf_clear(&req->body.pending); /* the server has answered without it */
     }
 }

@@ -64,6 +64,8 @@ struct request {
     uint16_t link;          /* position */
     uint16_t links_entered; /* on_end() runs for these */
     struct gw_op *ops;      /* pending operations */
+    struct gw_op *body_op;  /* the one of gw_read_body(); NULL: none */
+    struct slice body_text; /* of gw_body() */
     char *chain_state;      /* state bytes of all links */
     struct request_slot slots[REQUEST_SLOTS];
     struct slice attrs[GW_ATTRS];

@@ -12,7 +12,7 @@
  *    runs in both cases.  A plugin has no cancel code.
  * 3. GW_WAIT with nothing pending is a bug of the plugin: logged, answered 500, counted.
  * 4. When a plugin moves on (NEXT, REPLY, FAIL), what it still had pending is cancelled.
- * 5. While the chain waits, the request body is not read.
+ * 5. While the chain waits, the request body is not read, unless by gw_read_body().
  * 6. GW_FAIL is answered 503: what cannot be decided does not pass.
  * A plugin never resumes a request: every entry into it, hook or callback, returns a verdict. */
 #pragma once
@@ -49,6 +49,14 @@ struct gw_call {
     void *state;        /* state_size zeroed bytes, aligned to 16, freed with the request */
 };
 typedef enum gw_verdict gw_hook_fn(struct gw_call *call);
+
+/* A path that a plugin answers by itself: its on_request() runs alone, without a route's config. */
+struct gw_endpoint {
+    struct slice path;
+    uint32_t methods;         /* mask of 1 << enum http_method; others get a 405 */
+    struct slice listener;    /* absent: all public ones */
+    const struct json *where; /* for messages */
+};
 
 /* A route as a plugin's lint() sees it. */
 struct gw_lint_route {
@@ -99,6 +107,9 @@ struct gw_plugin {
     /* Warn (diag_lint) of values that are valid and dangerous; after top_ready(), for `check` only. */
     void (*lint)(const void *top, const struct option_context *ctx,
                  const struct gw_lint_route *routes, size_t count);
+
+    /* After top_ready(); they come before all routes. */
+    const struct gw_endpoint *(*endpoints)(const void *top, size_t *ret_count);
 };
 
 /* The request.  Slices live as long as the request; setters copy. */
@@ -153,11 +164,19 @@ struct gw_reply {
     unsigned retry_after_s;        /* 0: none */
     struct slice content_type;     /* with body: absent means problem+json is made from status */
     struct slice body;             /* copied */
+    struct slice cache_control;    /* absent: no-store */
+    struct slice etag;             /* absent: none */
 };
 GW_API enum gw_verdict gw_reply(struct gw_call *call, const struct gw_reply *reply); /* GW_REPLY */
 
 /* Operations: GW_WAIT, or GW_FAIL if it could not be started. */
 GW_API enum gw_verdict gw_sleep(struct gw_call *call, unsigned ms, gw_hook_fn *fn);
+
+/* Read all of the request's body, at most `max_bytes` (up to GW_BODY_MAX); then gw_body() has it.  A
+ * longer one is answered 413, one that does not come in time 408.  The body can still be forwarded. */
+#define GW_BODY_MAX 32768u
+GW_API enum gw_verdict gw_read_body(struct gw_call *call, size_t max_bytes, gw_hook_fn *fn);
+GW_API struct slice gw_body(const struct gw_request *req); /* absent: it has not been read */
 
 /* Requests of one worker that wait for the same thing. */
 struct gw_op;
