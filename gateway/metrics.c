@@ -114,6 +114,20 @@ struct metrics_family {
       "Time of a transfer of keys.")                                                               \
     X(JWKS_SUSPICIOUS, "jwtgate_jwks_suspicious_total", C, SUM, false,                             \
       "Sets that replaced all keys or changed one, by reason.")                                    \
+    X(REVOCATION_STATE, "jwtgate_revocation_state", G, MAX, false,                                 \
+      "1 for the state in which the knowledge of revocations is: cold, live or stale.")            \
+    X(REVOCATION_AGE, "jwtgate_revocation_sync_age_seconds", G, MAX, false,                        \
+      "Time since all revocations were read from redis.")                                          \
+    X(REVOCATION_ENTRIES, "jwtgate_revocation_entries", G, MAX, false,                             \
+      "Revocations that are known, with those that expired since the last reading.")               \
+    X(REVOCATION_BYTES, "jwtgate_revocation_filter_bytes", G, MAX, false,                          \
+      "Memory of the filter over revocations.")                                                    \
+    X(REVOCATION_LOOKUPS, "jwtgate_revocation_lookups_total", C, SUM, false,                       \
+      "Questions whether a token is revoked, by what answered them.")                              \
+    X(REVOCATION_RESYNCS, "jwtgate_revocation_resyncs_total", C, SUM, false,                       \
+      "Times that all revocations were read from redis, by cause.")                                \
+    X(REDIS_UP, "jwtgate_redis_up", G, MIN, false,                                                 \
+      "1 while the connections that follow redis are up, else 0.")                                 \
     X(UPSTREAM_REQUESTS, "jwtgate_upstream_requests_total", C, SUM, false,                         \
       "Tries at upstream targets, by status or error.")                                            \
     X(UPSTREAM_DURATION, "jwtgate_upstream_request_duration_seconds", H, bounds_http, SUM, false,  \

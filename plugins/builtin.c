@@ -4,6 +4,6 @@
 #include "plugins/jwt/jwt_auth.h"
 
 const struct gw_plugin *const builtin_plugins[] = {
-    &request_id_plugin, &identity_strip_plugin, &jwt_plugin,
+    &request_id_plugin, &identity_strip_plugin, &jwt_plugin, &revocation_plugin,
     &authorize_plugin,  &identity_plugin,       NULL,
 };

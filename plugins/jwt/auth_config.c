@@ -9,6 +9,7 @@
 struct alternative_spec {
     struct slice provider;
     const struct json *scopes, *claims;
+    int revocation;
 };
 
 static void keep_json(const struct option_context *ctx, const struct json *value, const char *path,
@@ -16,6 +17,8 @@ static void keep_json(const struct option_context *ctx, const struct json *value
 {
     memcpy(field, &value, sizeof(value));
 }
+
+static const char *const revocation_choices[] = { "filtered", "strict", "off", NULL };
 
 static const struct option alternative_options[] = {
     { .name = "provider",
@@ -33,6 +36,13 @@ static const struct option alternative_options[] = {
       .offset = offsetof(struct alternative_spec, claims),
       .parse = keep_json,
       .help = "Claims by name or JSON Pointer: a value, a list of values or {\"contains\": v}." },
+    { .name = "revocation",
+      .type = OPT_ENUM,
+      .offset = offsetof(struct alternative_spec, revocation),
+      .def = "\"filtered\"",
+      .choices = revocation_choices,
+      .help = "How revoked tokens are found: filtered asks the store about suspects only, strict "
+              "about each token." },
     { .name = NULL },
 };
 
@@ -245,6 +255,7 @@ static void read_alternative(struct jwt_alternative *alternative,
         unknown_provider(ctx, providers, json_get(value, SLICE("provider")),
                          join_path(ctx, path, "provider"), spec.provider);
     }
+    alternative->revocation = (enum jwt_revocation)spec.revocation;
     if (spec.scopes != NULL) {
         read_scopes(alternative, ctx, spec.scopes, path);
     }

@@ -22,9 +22,13 @@ struct claim_rule {
     size_t value_count;
 };
 
+/* How the revocation plugin looks at a token; from weak to strong but for "off". */
+enum jwt_revocation { JWT_REVOCATION_FILTERED, JWT_REVOCATION_STRICT, JWT_REVOCATION_OFF };
+
 /* One way to pass a route. */
 struct jwt_alternative {
     const struct provider *provider;
+    enum jwt_revocation revocation;
     struct slice *scopes;
     size_t scope_count;
     bool any_scope; /* one of them is enough */

@@ -29,6 +29,7 @@
     X(TOKEN_NOT_YET_VALID, "token_not_yet_valid", 401, INVALID_TOKEN)                              \
     X(ISSUED_IN_FUTURE, "issued_in_future", 401, INVALID_TOKEN)                                    \
     X(LIFETIME_TOO_LONG, "lifetime_too_long", 401, INVALID_TOKEN)                                  \
+    X(TOKEN_REVOKED, "token_revoked", 401, INVALID_TOKEN)                                          \
     X(SCOPE_INSUFFICIENT, "scope_insufficient", 403, INSUFFICIENT_SCOPE)                           \
     X(CLAIM_MISMATCH, "claim_mismatch", 403, CLAIM_RULE)                                           \
     X(JWKS_UNAVAILABLE, "jwks_unavailable", 503, UNAVAILABLE)                                      \

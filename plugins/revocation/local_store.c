@@ -142,27 +142,55 @@ static void end_read(struct local_store *store, MDB_txn *txn)
     pthread_rwlock_unlock(&store->map_lock);
 }
 
-int local_store_find(struct local_store *store, struct slice key, int64_t *ret_value)
+static int find_one(struct local_store *store, MDB_txn *txn, struct slice key, int64_t *ret_value)
 {
     struct record record;
     MDB_val data, name = val_of(key.ptr, key.len);
-    MDB_txn *txn;
 
     if (key.len == 0 || key.len > LOCAL_STORE_MAX_KEY) {
         return ERR_BAD_INPUT;
     }
+    int code = mdb_get(txn, store->entries, &name, &data);
+    if (code == MDB_NOTFOUND) {
+        *ret_value = LOCAL_STORE_NONE;
+        return 0;
+    }
+    if (code != 0 || read_record(&name, &data, &record) < 0) {
+        return ERR_IO;
+    }
+    *ret_value = record.value;
+    return 0;
+}
+
+int local_store_find_all(struct local_store *store, const struct slice *keys, unsigned count,
+                         int64_t *ret_values)
+{
+    MDB_txn *txn;
+    int err = 0;
+
     if (begin_read(store, &txn) != 0) {
         return ERR_IO;
     }
-    int err = err_of(mdb_get(txn, store->entries, &name, &data));
-    if (err == 0) {
-        err = read_record(&name, &data, &record);
+    for (unsigned i = 0; i < count && err == 0; i++) {
+        err = find_one(store, txn, keys[i], &ret_values[i]);
     }
     end_read(store, txn);
-    if (err == 0) {
-        *ret_value = record.value;
-    }
     return err;
+}
+
+int local_store_find(struct local_store *store, struct slice key, int64_t *ret_value)
+{
+    int64_t value;
+    int err = local_store_find_all(store, &key, 1, &value);
+
+    if (err < 0) {
+        return err;
+    }
+    if (value == LOCAL_STORE_NONE) {
+        return ERR_NOT_FOUND;
+    }
+    *ret_value = value;
+    return 0;
 }
 
 int local_store_visit(struct local_store *store, bool (*fn)(void *arg, const struct local_entry *),

@@ -43,7 +43,12 @@ int local_store_open(const struct local_store_options *options, struct loop *loo
  * make another turn. NULL is fine. */
 void local_store_close(struct local_store *store);
 
-/* Any thread.  ERR_NOT_FOUND: surely none; ERR_IO: cannot tell. */
+/* Any thread.  All keys at one moment: the value of each, LOCAL_STORE_NONE: surely none.  ERR_IO:
+ * cannot tell. */
+#define LOCAL_STORE_NONE INT64_MIN
+int local_store_find_all(struct local_store *store, const struct slice *keys, unsigned count,
+                         int64_t *ret_values) MUST_CHECK;
+/* ERR_NOT_FOUND: surely none; ERR_IO: cannot tell. */
 int local_store_find(struct local_store *store, struct slice key, int64_t *ret_value) MUST_CHECK;
 /* Keep all `count` entries (copied) or none; fn runs in a later turn when they are on disk (0), or
  * ERR_IO, ERR_TOO_BIG (the store may not grow further).  ERR_BAD_INPUT: a key is empty or too long;
