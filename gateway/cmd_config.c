@@ -3,6 +3,9 @@
 
 #include "gateway/cmd.h"
 
+#include <stdlib.h>
+#include <time.h>
+
 struct config *cmd_load_config(const char *file, int *ret_exit)
 {
     struct diag diag;
@@ -37,4 +40,23 @@ const void *cmd_top(const struct config *config, const struct gw_plugin *plugin)
         }
     }
     return NULL;
+}
+
+bool cmd_parse_time(const char *text, int64_t *ret)
+{
+    struct tm tm = { .tm_year = 0 };
+    char *end;
+    long long seconds = strtoll(text, &end, 10);
+
+    if (*text >= '0' && *text <= '9' && *end == '\0') {
+        *ret = seconds;
+        return seconds < INT64_C(100000000000);
+    }
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+
+    if (rest == NULL || strcmp(rest, "Z") != 0) {
+        return false;
+    }
+    *ret = (int64_t)timegm(&tm);
+    return *ret >= 0;
 }

@@ -11,3 +11,5 @@ struct config *cmd_load_config(const char *file, int *ret_exit);
 const void *cmd_route_config(const struct config_route *route, const struct gw_plugin *plugin);
 /* The plugin's own part of the snapshot; NULL: none. */
 const void *cmd_top(const struct config *config, const struct gw_plugin *plugin);
+/* "2026-11-24T20:00:00Z" or seconds since 1970. */
+bool cmd_parse_time(const char *text, int64_t *ret);

@@ -99,6 +99,13 @@ static void top_done(void *top_arg)
     }
 }
 
+const struct option_list *jwt_providers(const void *top_arg)
+{
+    const struct top *top = top_arg;
+
+    return &top->providers;
+}
+
 bool jwt_route_has_auth(const struct json *route)
 {
     return route != NULL && json_is(json_get(route, SLICE("auth")), JSON_OBJECT);

@@ -59,6 +59,9 @@ enum gw_verdict jwt_refuse(struct gw_call *call, enum jwt_reason reason, struct 
 /* Does the route's JSON ask for a token? */
 bool jwt_route_has_auth(const struct json *route);
 
+/* The providers (struct provider) of the plugin's `top`. */
+const struct option_list *jwt_providers(const void *top);
+
 /* In auth_config.c: read "auth" into `route`; errors go to ctx->diag. ERR_CONFIG. */
 int jwt_auth_read(struct jwt_route *route, const struct option_list *providers,
                   const struct option_context *ctx, const struct json *auth,

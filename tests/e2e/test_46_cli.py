@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands: what check warns of."""
+"""The commands: the lint, help, routes, keys, tokens."""
+import base64
 import copy
 import json
 import os
 import subprocess
+import time
+import uuid
 
 import pytest
+from jwcrypto import jwk, jwt
 
 from support import BINARY, ISSUER, SECRET, config_for
 
@@ -252,3 +256,213 @@ def test_commands_without_a_configuration_are_3(scratch):
     done = jwtgate("routes", cwd=scratch)
     assert done.returncode == 3 and "jwtgate.jsonc" in done.stderr
     assert jwtgate("routes", "-c", write(scratch, changed(("version", 2)))).returncode == 1
+
+
+# --- keys --------------------------------------------------------------------------------------
+
+ALGORITHMS = ["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
+              "EdDSA"]
+
+
+def generate(scratch, alg, *more):
+    """What `keys generate` says about the key that it made."""
+    done = jwtgate("keys", "generate", "--alg", alg, "-o", f"{alg}.pem", "--json", *more, cwd=scratch)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def jwk_of(scratch, made):
+    """The private key, for jwcrypto."""
+    text = (scratch / made["file"]).read_bytes()
+    if made["alg"].startswith("HS"):
+        return jwk.JWK(kty="oct", k=base64.urlsafe_b64encode(text.strip()).rstrip(b"=").decode())
+    return jwk.JWK.from_pem(text)
+
+
+def test_a_private_key_is_for_its_owner_alone(scratch):
+    os.umask(0o022)
+    made = generate(scratch, "ES256")
+    assert made["file"] == "ES256.pem" and made["public_file"] == "ES256.pub.pem"
+    assert (scratch / "ES256.pem").stat().st_mode & 0o777 == 0o600
+    assert (scratch / "ES256.pub.pem").stat().st_mode & 0o777 == 0o644
+    assert generate(scratch, "HS256").get("public_file") is None
+    assert (scratch / "HS256.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_is_never_written_over_what_exists(scratch):
+    (scratch / "there.pem").write_text("precious")
+    (scratch / "target").write_text("precious")
+    (scratch / "link.pem").symlink_to("target")
+    (scratch / "dangling.pem").symlink_to("nowhere")
+    (scratch / "half.pub.pem").write_text("precious")
+    for name in ("there.pem", "link.pem", "dangling.pem", "half.pem"):
+        for alg in ("ES256", "HS256") if name != "half.pem" else ("ES256",):
+            done = jwtgate("keys", "generate", "--alg", alg, "-o", name, cwd=scratch)
+            assert done.returncode == 1 and "exists" in done.stderr, done.stderr
+    assert sorted(p.name for p in scratch.iterdir()) == ["dangling.pem", "half.pub.pem", "link.pem", "target", "there.pem"]
+    assert {(scratch / n).read_text() for n in ("there.pem", "target", "half.pub.pem")} == {"precious"}
+
+
+@pytest.mark.parametrize("bits", [2048, 3072, 4096])
+def test_rsa_keys_have_the_size_that_was_asked_for(scratch, bits):
+    made = generate(scratch, "RS256", "--bits", bits)
+    assert jwk_of(scratch, made).export_public(as_dict=True)["n"].__len__() == (bits // 8 * 4 + 2) // 3
+
+
+def test_other_sizes_and_algorithms_are_wrong_usage(scratch):
+    for arguments in (["--bits", "1024"], ["--alg", "ES256", "--bits", "2048"], ["--alg", "none"], ["--bits", "2048x"]):
+        assert jwtgate("keys", "generate", "-o", "x.pem", *arguments, cwd=scratch).returncode == 2, arguments
+    assert jwtgate("keys", "generate").returncode == 2 and jwtgate("keys").returncode == 2
+    assert jwtgate("keys", "rot").returncode == 2 and list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+def test_the_kid_is_the_thumbprint_that_others_compute(scratch, alg):
+    made = generate(scratch, alg)
+    key = jwk_of(scratch, made)
+    assert made["kid"] == key.thumbprint()
+    files = ["file"] + (["public_file"] if "public_file" in made else [])
+    for name in files:
+        assert jwtgate("keys", "thumbprint", made[name], cwd=scratch).stdout.strip() == made["kid"]
+
+
+def test_a_key_set_has_public_members_only(scratch):
+    made = [generate(scratch, alg) for alg in ("RS256", "ES256", "ES384", "ES512", "EdDSA")]
+    done = jwtgate("keys", "jwks", *(m["file"] for m in made), cwd=scratch)
+    assert done.returncode == 0, done.stderr
+    keys = json.loads(done.stdout)["keys"]
+    assert [k["kid"] for k in keys] == [m["kid"] for m in made]
+    for key, one in zip(keys, made):
+        assert not {"d", "p", "q", "dp", "dq", "qi", "k"} & set(key) and key["use"] == "sig"
+        assert jwk.JWK(**key).thumbprint() == one["kid"]
+        assert {n: v for n, v in jwk_of(scratch, one).export_public(as_dict=True).items() if n != "kid"}.items() <= key.items()
+    assert [k.get("alg") for k in keys] == [None, "ES256", "ES384", "ES512", "EdDSA"]
+
+
+def test_a_secret_is_never_published(scratch):
+    generate(scratch, "HS256")
+    done = jwtgate("keys", "jwks", "HS256.pem", cwd=scratch)
+    assert done.returncode == 1 and done.stdout == ""
+
+
+def test_list_shows_the_keys_of_the_configuration_and_no_secret(scratch):
+    generate(scratch, "RS256")
+    file = write(scratch, changed(("providers.rsa", rs("RS256.pub.pem"))))
+    rows = json.loads(jwtgate("keys", "list", "--json", "-c", file).stdout)
+    kid = jwtgate("keys", "thumbprint", scratch / "RS256.pem").stdout.strip()
+    assert rows == [{"provider": "internal", "kid": "1", "key": "secret 48", "thumbprint": "-"},
+                    {"provider": "rsa", "kid": "r", "key": "RSA 2048", "thumbprint": kid}]
+    assert kid in jwtgate("keys", "list", "-c", file).stdout
+
+
+def test_a_file_that_is_no_key_is_1_and_a_missing_one_3(scratch):
+    (scratch / "bad.pem").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    (scratch / "short").write_text("short")
+    assert jwtgate("keys", "thumbprint", scratch / "bad.pem").returncode == 1
+    assert jwtgate("keys", "thumbprint", scratch / "short").returncode == 1
+    assert jwtgate("keys", "thumbprint", scratch / "missing").returncode == 3
+
+
+# --- tokens ------------------------------------------------------------------------------------
+
+
+def provider_for(made, **more):
+    key = ({"kid": made["kid"], "public_key_file": made["public_file"]} if "public_file" in made else
+           {"kid": made["kid"], "secret": {"file": made["file"]}})
+    return dict({"issuer": "https://new.test/", "audiences": ["api"], "algorithms": [made["alg"]], "max_lifetime": "1h",
+                 "keys": [key]}, **more)
+
+
+def with_key(scratch, alg):
+    made = generate(scratch, alg)
+    return made, write(scratch, changed(("providers.new", provider_for(made))))
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+def test_others_verify_our_tokens(scratch, alg):
+    made = generate(scratch, alg)
+    done = jwtgate("token", "issue", "--key", made["file"], "--alg", alg, "--issuer", "https://i.test/", "--subject", "alice",
+                   "--audience", "a", "--audience", "b", "--scope", "x y", "--claim", 'n={"m":[1,true]}', "--claim", "t=text",
+                   "--ttl", "5m", cwd=scratch)
+    assert done.returncode == 0, done.stderr
+    token = jwt.JWT(jwt=done.stdout.strip(), key=jwk_of(scratch, made), algs=[alg])
+    claims = json.loads(token.claims)
+    assert json.loads(token.header) == {"alg": alg, "typ": "at+jwt", "kid": made["kid"]}
+    assert claims["iss"] == "https://i.test/" and claims["sub"] == "alice" and claims["aud"] == ["a", "b"]
+    assert claims["scope"] == "x y" and claims["n"] == {"m": [1, True]} and claims["t"] == "text"
+    assert claims["exp"] - claims["iat"] == 300 and uuid.UUID(claims["jti"]).version == 4
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+def test_we_verify_tokens_of_others(scratch, alg):
+    made, file = with_key(scratch, alg)
+    claims = {"iss": "https://new.test/", "aud": "api", "sub": "bob", "exp": int(time.time()) + 60, "iat": int(time.time())}
+    token = jwt.JWT(header={"alg": alg, "typ": "at+jwt", "kid": made["kid"]}, claims=claims, algs=[alg])
+    token.make_signed_token(jwk_of(scratch, made))
+    done = jwtgate("token", "verify", "--json", "-c", file, stdin=token.serialize())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout) == {"valid": True, "reason": "ok", "provider": "new", "claims": claims}
+
+
+@pytest.mark.parametrize("alg", ["HS256", "RS256", "ES256", "EdDSA"])
+def test_a_token_of_a_provider_verifies_by_it(scratch, alg):
+    made, file = with_key(scratch, alg)
+    key = ["--key", scratch / made["file"]] if alg != "HS256" else []
+    token = jwtgate("token", "issue", "--provider", "new", "-c", file, *key).stdout
+    done = jwtgate("token", "verify", "-c", file, stdin=token)
+    assert done.returncode == 0 and done.stdout.startswith("valid: ok, provider new\n"), done.stdout
+    (scratch / "token").write_text(token)
+    assert jwtgate("token", "verify", "-c", file, "--token-file", scratch / "token").returncode == 0
+    assert jwtgate("token", "verify", "-c", file, "--provider", "new", stdin=token).returncode == 0
+    done = jwtgate("token", "verify", "-c", file, "--provider", "internal", stdin=token)
+    assert done.returncode == 1 and "INVALID" in done.stdout
+
+
+def test_verify_says_why_not(scratch):
+    _, file = with_key(scratch, "HS256")
+    good = jwtgate("token", "issue", "--provider", "new", "-c", file).stdout.strip()
+
+    def reason(token, *more):
+        done = jwtgate("token", "verify", "--json", "-c", file, *more, stdin=token)
+        assert done.returncode == 1, done.stderr
+        return json.loads(done.stdout)["reason"]
+
+    head, payload, signature = good.split(".")
+    assert reason("rubbish") == "token_malformed"
+    assert reason(f"{head}.{payload}.{signature[:-4]}AAAA") == "signature_invalid"
+    assert reason(good, "--at", "2001-01-01T00:00:00Z") == "issued_in_future"
+    assert reason(good, "--at", "4000000000") == "token_expired"
+    other = jwtgate("token", "issue", "--provider", "new", "-c", file, "--issuer", "https://x.test/").stdout
+    assert reason(other) == "issuer_mismatch" and reason(other, "--provider", "new") == "issuer_mismatch"
+    assert reason(jwtgate("token", "issue", "--provider", "new", "-c", file, "--ttl", "2h").stdout) == "lifetime_too_long"
+    assert jwtgate("token", "verify", "-c", file, "--provider", "nobody", stdin=good).returncode == 2
+    assert jwtgate("token", "verify", "-c", file, "--at", "yesterday", stdin=good).returncode == 2
+    assert jwtgate("token", "verify", "-c", file, "--token-file", scratch / "missing").returncode == 3
+
+
+def test_inspect_says_that_nothing_is_verified_and_obeys_no_terminal_codes(scratch):
+    made, file = with_key(scratch, "HS256")
+    token = jwtgate("token", "issue", "--provider", "new", "-c", file, "--claim", "x=\x1b[31m\x9b\x7f").stdout
+    done = jwtgate("token", "inspect", stdin=token)
+    assert done.returncode == 0 and done.stdout.splitlines()[0].startswith("NOT VERIFIED")
+    assert not set("\x1b\x9b\x7f") & set(done.stdout)
+    assert json.loads(jwtgate("token", "inspect", "--json", stdin=token).stdout)["claims"]["x"] == "\x1b[31m\x9b\x7f"
+    assert jwtgate("token", "inspect", stdin="a.b").returncode == 1
+    assert json.loads(jwtgate("token", "inspect", "--json", stdin=token).stdout)["header"]["kid"] == made["kid"]
+
+
+def test_a_token_is_not_an_argument(scratch):
+    done = jwtgate("token", "inspect", "eyJsecret.token.here")
+    assert done.returncode == 2 and "eyJsecret" not in done.stderr
+
+
+def test_issue_needs_a_key_that_can_sign(scratch):
+    made, file = with_key(scratch, "ES256")
+    for arguments, code in ((["--key", scratch / made["public_file"]], 1), (["--provider", "new", "-c", file], 1), ([], 2),
+                            (["--key", scratch / made["file"], "--alg", "RS256"], 1),
+                            (["--key", scratch / made["file"], "--claim", "iss=x"], 1),
+                            (["--key", scratch / made["file"], "--claim", "x"], 1),
+                            (["--key", scratch / made["file"], "--ttl", "5"], 2),
+                            (["--key", scratch / "missing"], 3)):
+        done = jwtgate("token", "issue", *arguments)
+        assert (done.returncode, done.stdout) == (code, ""), (arguments, done.stderr)

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/cmd_key.h"
+
+#include <openssl/bio.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MAX_KEY_FILE 65536u
+
+static int complain(const char *what, const char *file)
+{
+    fprintf(stderr, "jwtgate: %s %s: %s\n", what, file, strerror(errno));
+    return errno == EEXIST ? ERR_EXISTS : ERR_IO;
+}
+
+/* ---- reading ---- */
+
+static int read_fd(int fd, char *ret, size_t size, size_t *ret_len)
+{
+    size_t len = 0;
+
+    while (len < size) {
+        ssize_t n = read(fd, ret + len, size - len);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return ERR_IO;
+        }
+        if (n == 0) {
+            break;
+        }
+        len += (size_t)n;
+    }
+    *ret_len = len;
+    return len == size ? ERR_TOO_BIG : 0;
+}
+
+int cmd_read_text(const char *file, char *ret, size_t size, size_t *ret_len)
+{
+    bool is_stdin = strcmp(file, "-") == 0;
+    int fd = is_stdin ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return complain("cannot open", file);
+    }
+    int err = read_fd(fd, ret, size, ret_len);
+
+    if (err == ERR_TOO_BIG) {
+        fprintf(stderr, "jwtgate: %s is larger than %zu bytes\n", file, size - 1);
+    } else if (err < 0) {
+        err = complain("cannot read", file);
+    }
+    if (!is_stdin) {
+        close(fd);
+    }
+    while (err == 0 && *ret_len > 0 && strchr("\r\n \t", ret[*ret_len - 1]) != NULL) {
+        (*ret_len)--;
+    }
+    return err;
+}
+
+static int read_pem(const char *text, size_t len, struct cmd_key *ret, const char **ret_why)
+{
+    BIO *bio = BIO_new_mem_buf(text, (int)len);
+    EVP_PKEY *pkey = NULL;
+
+    ret->is_private = memmem(text, len, "PRIVATE KEY-----", 16) != NULL;
+    *ret_why = ret->is_private ? "is not a PEM private key without a passphrase"
+                               : "is not a PEM public key";
+    if (bio != NULL) {
+        /* An empty passphrase: nothing is asked on the terminal. */
+        char none[] = "";
+
+        pkey = ret->is_private ? PEM_read_bio_PrivateKey(bio, NULL, NULL, none)
+                               : PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+    }
+    BIO_free(bio);
+    ERR_clear_error();
+    if (pkey == NULL) {
+        return ERR_BAD_INPUT;
+    }
+    int err = jwa_key_from_pkey(pkey, &ret->key, ret_why);
+
+    if (err < 0) {
+        EVP_PKEY_free(pkey);
+    }
+    return err;
+}
+
+int cmd_key_read(const char *file, struct cmd_key *ret)
+{
+    char *text = OPENSSL_malloc(MAX_KEY_FILE);
+    const char *why = "holds neither a PEM key nor a secret of 32 bytes or more";
+    size_t len = 0;
+
+    *ret = (struct cmd_key){ .is_private = true };
+    if (text == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    int err = cmd_read_text(file, text, MAX_KEY_FILE, &len);
+
+    if (err < 0) {
+        OPENSSL_clear_free(text, MAX_KEY_FILE);
+        return err;
+    }
+    if (len > 0 && memmem(text, len, "-----BEGIN ", 11) != NULL) {
+        err = read_pem(text, len, ret, &why);
+    } else {
+        err = jwa_key_from_secret((const uint8_t *)text, len, &ret->key);
+    }
+    OPENSSL_clear_free(text, MAX_KEY_FILE);
+    if (err < 0) {
+        fprintf(stderr, "jwtgate: %s: %s\n", file, why);
+    }
+    return err;
+}
+
+/* ---- writing ---- */
+
+static int write_all(int fd, struct slice content)
+{
+    while (content.len > 0) {
+        ssize_t n = write(fd, content.ptr, content.len);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return ERR_IO;
+        }
+        content = slice_skip(content, (size_t)n);
+    }
+    return fsync(fd) != 0 ? ERR_IO : 0;
+}
+
+/* So that the new name itself survives a loss of power. */
+static int sync_folder(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    char *folder = slash == NULL   ? strdup(".")
+                   : slash == file ? strdup("/")
+                                   : strndup(file, (size_t)(slash - file));
+    int fd = folder == NULL ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int err = fd < 0 || fsync(fd) != 0 ? ERR_IO : 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    free(folder);
+    return err;
+}
+
+int cmd_write_file(const char *file, mode_t mode, struct slice content)
+{
+    int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+
+    if (fd < 0) {
+        return complain("cannot make", file);
+    }
+    int err = fchmod(fd, mode) != 0 ? ERR_IO : write_all(fd, content);
+
+    if (close(fd) != 0 && err == 0) {
+        err = ERR_IO;
+    }
+    if (err == 0) {
+        err = sync_folder(file);
+    }
+    if (err < 0) {
+        err = complain("cannot write", file);
+        unlink(file);
+    }
+    return err;
+}
