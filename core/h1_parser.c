@@ -445,16 +445,6 @@ static enum h1_error parse_request_line(struct cursor *cursor, struct http_reque
     return major == 1 && minor <= 1 ? H1_OK : H1_VERSION;
 }
 
-/* Host is in the head, which is the caller's memory to change. */
-static void lower_in_place(char *head, struct slice text)
-{
-    char *bytes = head + (text.ptr - head);
-
-    for (size_t i = 0; i < text.len; i++) {
-        bytes[i] = ascii_lower(bytes[i]);
-    }
-}
-
 static enum h1_error check_host(char *head, const struct fields *fields, struct http_request *req)
 {
     if (fields->hosts == 0) {
@@ -466,11 +456,12 @@ static enum h1_error check_host(char *head, const struct fields *fields, struct 
     if (!uri_authority_is_valid(fields->host)) {
         return H1_HOST_INVALID;
     }
-    lower_in_place(head, fields->host);
-    if (!slice_is_absent(req->authority) && !slice_eq(req->authority, fields->host)) {
+    /* In the head, which is the caller's memory to change. */
+    struct slice host = uri_authority_normalise(head + (fields->host.ptr - head), fields->host.len);
+    if (!slice_is_absent(req->authority) && !slice_eq(req->authority, host)) {
         return H1_HOST_INVALID;
     }
-    req->authority = fields->host;
+    req->authority = host;
     return H1_OK;
 }
 

@@ -228,7 +228,6 @@ static char *split_absolute(char *target, const char *end, struct uri *uri, cons
         return NULL;
     }
     while (rest < end && *rest != '/' && *rest != '?' && *rest != '#') {
-        *rest = ascii_lower(*rest);
         rest++;
     }
     uri->authority = slice_of(authority, (size_t)(rest - authority));
@@ -236,6 +235,7 @@ static char *split_absolute(char *target, const char *end, struct uri *uri, cons
         *ret_reason = "bad authority in the target";
         return NULL;
     }
+    uri->authority = uri_authority_normalise(authority, uri->authority.len);
     return rest;
 }
 
@@ -314,13 +314,16 @@ static bool ipv6_is_valid(struct slice host)
 
 static bool name_is_valid(struct slice host)
 {
+    char before = '.';
+
     if (host.len == 0 || host.len > HOST_MAX_BYTES) {
         return false;
     }
     for (size_t i = 0; i < host.len; i++) {
-        if (!is_class(host.ptr[i], NAME)) {
-            return false;
+        if (!is_class(host.ptr[i], NAME) || (host.ptr[i] == '.' && before == '.')) {
+            return false; /* also for an empty label */
         }
+        before = host.ptr[i];
     }
     return true;
 }
@@ -355,4 +358,18 @@ bool uri_authority_is_valid(struct slice authority)
         return false;
     }
     return host.ptr[0] == '[' ? ipv6_is_valid(host) : name_is_valid(host);
+}
+
+struct slice uri_authority_normalise(char *authority, size_t len)
+{
+    size_t host_len = uri_authority_host(slice_of(authority, len)).len;
+
+    for (size_t i = 0; i < len; i++) {
+        authority[i] = ascii_lower(authority[i]);
+    }
+    if (host_len > 0 && authority[host_len - 1] == '.') {
+        memmove(authority + host_len - 1, authority + host_len, len - host_len);
+        len--;
+    }
+    return slice_of(authority, len);
 }

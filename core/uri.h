@@ -25,5 +25,8 @@ int uri_parse(char *target, size_t len, struct uri *ret, const char **ret_reason
 
 /* host [":" port] with no user info (RFC 9110 section 7.2): registered name, IPv4 or [IPv6]. */
 bool uri_authority_is_valid(struct slice authority);
+/* The one form in which a valid authority is compared and handed on: lower case, without the root's
+ * dot ("example.com." is "example.com").  In place, never longer. */
+struct slice uri_authority_normalise(char *authority, size_t len);
 /* The host without port; an IPv6 address keeps its brackets. */
 struct slice uri_authority_host(struct slice authority);

@@ -195,11 +195,10 @@ static void build_host(struct route_builder *b, const struct json *item, struct 
         lower[i] = ascii_lower(lower[i]);
     }
     struct slice host = slice_of(lower, item->text.len);
+    host.len -= host.len > 1 && lower[host.len - 1] == '.' ? 1 : 0;
     struct slice name = slice_starts_with(host, SLICE("*.")) ? slice_skip(host, 2) : host;
 
-    if (host_is_ipv6(host)) {
-        host = slice_of(host.ptr + 1, host.len - 2);
-    } else if (!host_is_valid(name)) {
+    if (!host_is_ipv6(host) && !host_is_valid(name)) {
         diag_at(ctx->diag, DIAG_ERROR, item, options_join(ctx, b->path, SLICE("match.hosts")),
                 "write \"api.example.com\" or \"*.example.com\", without a port",
                 "\"%.*s\" is not a host", SLICE_FMT(item->text));

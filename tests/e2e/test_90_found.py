@@ -105,3 +105,18 @@ def test_a_claim_that_a_header_would_change_is_refused(start, backend, subject):
     response = start(guarded(backend)).ask(get("/", bearer(hs256(claims(sub=subject)))))
     assert response.status == 401
     assert not backend.requests
+
+
+HOSTS = {"api.test": 401, "api.test.": 401, "API.test.:80": 401, "api.test..": 400, ".api.test": 400,
+         "x.wild.test.": 401, "other.test.": 200, "[::1]": 401, "[::1]:80": 401, "[::2]": 200}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_host_has_one_form_for_the_route_and_the_upstream(start, backend, host):
+    config = guarded(backend)
+    config["routes"]["all"]["match"]["hosts"] = ["api.test", "*.wild.test", "[::1]"]
+    config["routes"]["public"] = {"match": {"path_prefix": "/"}, "upstream": "backend", "auth": "none"}
+    response = start(config).ask(get("/", host=host))
+    assert response.status == HOSTS[host]
+    if response.status == 200:
+        assert backend.last().get("Host") == host.rstrip(".")
