@@ -65,6 +65,36 @@ static void make_errors(struct diag *diag)
     diag->warnings = 0;
 }
 
+struct online {
+    const struct check_request *request;
+    unsigned failures;
+};
+
+static void online_say(void *arg, bool ok, const char *text)
+{
+    struct online *online = arg;
+
+    online->failures += ok ? 0 : 1;
+    if (!online->request->quiet) {
+        fprintf(stderr, "%s%s\n", ok ? "" : "error: ", text);
+    }
+}
+
+/* Plugins ask what they depend on; false: something did not answer as it should. */
+static bool is_fine_online(const struct check_request *request, const struct config *config)
+{
+    struct online online = { .request = request };
+
+    for (size_t i = 0; i < config->plugin_count; i++) {
+        const struct gw_plugin *plugin = config->plugins[i];
+
+        if (plugin->probe != NULL) {
+            plugin->probe(config->tops[i], online_say, &online);
+        }
+    }
+    return online.failures == 0;
+}
+
 int check_config(const struct check_request *request)
 {
     static const struct config_load_options options = { .lint = true };
@@ -83,6 +113,9 @@ int check_config(const struct check_request *request)
     if (missing) {
         result = EXIT_UNKNOWN;
     } else if (config == NULL || diag.errors > 0) {
+        result = EXIT_NO;
+    }
+    if (result == EXIT_YES && request->online && !is_fine_online(request, config)) {
         result = EXIT_NO;
     }
     if (config != NULL && request->print) {

@@ -7,6 +7,7 @@
 struct check_request {
     const char *file; /* NULL: the default places */
     bool strict, print, quiet, json;
+    bool online; /* also ask what the configuration depends on */
 };
 
 /* Messages go to stderr (as JSON to stdout), the effective configuration to stdout.  The exit

@@ -12,6 +12,7 @@ static int run(struct cmd_line *line)
         case 'c': request.file = line->value; break;
         case 's': request.strict = true; break;
         case 'p': request.print = true; break;
+        case 'o': request.online = true; break;
         case 'q': request.quiet = true; break;
         case 'j': request.json = true; break;
         case CMD_WORD: return cmd_unexpected(line);
@@ -26,6 +27,7 @@ static const struct cmd_option options[] = {
     { 's', "strict", NULL, "warnings are errors", true },
     { 'p', "print", NULL, "print the configuration with all defaults; secrets as their source",
       true },
+    { 'o', "online", NULL, "also fetch the keys of each provider with \"jwks\"", true },
     { 'q', "quiet", NULL, "only the exit code", true },
     { 'j', "json", NULL, "messages as a JSON array on standard output", true },
     { .name = NULL },
@@ -33,10 +35,11 @@ static const struct cmd_option options[] = {
 
 const struct command command_check = {
     .name = "check",
-    .usage = "[-c FILE] [--strict] [--print] [--quiet] [--json]",
+    .usage = "[-c FILE] [--strict] [--print] [--online] [--quiet] [--json]",
     .summary = "check a configuration without starting",
     .about = "Read a configuration and say all that is wrong with it, and what is valid and\n"
-             "dangerous (warnings, each with the name of its rule).  Nothing is started.\n"
+             "dangerous (warnings, each with the name of its rule).  Nothing is started;\n"
+             "nothing is asked over the network unless --online is given.\n"
              "Exit codes: 0 valid, 1 invalid, 2 wrong usage, 3 no such file",
     .options = options,
     .examples = "check --strict\n"

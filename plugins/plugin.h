@@ -69,6 +69,8 @@ struct gw_lint_route {
     const void *config;    /* of this plugin; NULL: it is not on the route */
 };
 
+typedef void gw_probe_fn(void *arg, bool ok, const char *text); /* one line */
+
 #define GW_NOT_ON_ROUTE 1 /* of config_init: this route does not need the plugin */
 
 struct gw_plugin {
@@ -99,6 +101,9 @@ struct gw_plugin {
     gw_hook_fn *on_request;  /* head received, no upstream chosen, body unread */
     gw_hook_fn *on_response; /* upstream's head received, not yet sent; must not WAIT or REPLY */
     void (*on_end)(struct gw_call *call); /* once, after the access log line, if a hook ran */
+
+    /* For `check --online`: ask what the configuration depends on, once, and say what came. May block. */
+    void (*probe)(const void *top, gw_probe_fn *say, void *arg);
 
     /* Work of the process, see below; both on the control thread. */
     int (*process_init)(struct gw_process *process, const void *top, void **ret_state);

@@ -314,8 +314,7 @@ static bool type_may_be_json(struct slice type)
     return memmem(type.ptr, type.len, "json", 4) != NULL;
 }
 
-/* The metric's word and *ret_detail for an answer that is of no use; NULL: its body can be read. */
-static const char *answer_fault(const struct fetch_answer *answer, const char **ret_detail)
+const char *jwks_answer_fault(const struct fetch_answer *answer, const char **ret_detail)
 {
     *ret_detail = answer->detail;
     switch (answer->err) {
@@ -347,7 +346,7 @@ static void store_on_keys(struct jwks_store *store, const struct fetch_answer *a
         store_succeeded(store, answer);
         return;
     }
-    fault = answer_fault(answer, &detail);
+    fault = jwks_answer_fault(answer, &detail);
     if (fault == NULL && jwks_set_read(answer->body, store->setup.options->max_bytes, log_skipped,
                                        store, &set, &detail) < 0) {
         fault = "parse";
@@ -407,7 +406,7 @@ static void store_fetch_keys(struct jwks_store *store)
 static void store_on_metadata(struct jwks_store *store, const struct fetch_answer *answer)
 {
     const char *detail = NULL;
-    const char *fault = answer_fault(answer, &detail);
+    const char *fault = jwks_answer_fault(answer, &detail);
     char *uri = NULL;
 
     if (fault != NULL && store->stage == STAGE_OPENID && answer->err == 0) {

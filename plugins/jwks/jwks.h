@@ -49,3 +49,6 @@ struct jwks_set *jwks_store_set(const struct jwks_store *store);
 bool jwks_store_is_current(const struct jwks_store *store);
 /* Before this time jwks_store_ask() does not fetch. */
 uint64_t jwks_store_next_ask_ms(const struct jwks_store *store);
+
+/* The metric's word and *ret_detail for an answer that is of no use; NULL: its body can be read. */
+const char *jwks_answer_fault(const struct fetch_answer *answer, const char **ret_detail);

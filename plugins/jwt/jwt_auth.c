@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/map.h"
+#include "plugins/jwks/probe.h"
 #include "plugins/jwt/remote.h"
 
 #include <stdio.h>
@@ -765,6 +766,19 @@ static void process_done(void *state)
     remote_process_free(state);
 }
 
+static void probe(const void *top_arg, gw_probe_fn *say, void *arg)
+{
+    const struct top *top = top_arg;
+    const struct provider *providers = top->providers.items;
+
+    for (size_t i = 0; i < top->providers.count; i++) {
+        if (providers[i].has_jwks) {
+            jwks_probe(&providers[i].jwks, providers[i].element.name, providers[i].issuer, say,
+                       arg);
+        }
+    }
+}
+
 const struct gw_plugin jwt_plugin = {
     .abi = GW_PLUGIN_ABI,
     .size = sizeof(struct gw_plugin),
@@ -781,6 +795,7 @@ const struct gw_plugin jwt_plugin = {
     .state_size = sizeof(struct state),
     .on_request = on_request,
     .on_end = on_end,
+    .probe = probe,
     .process_init = process_init,
     .process_done = process_done,
     .lint = lint,

@@ -464,3 +464,33 @@ def tls_server(folder, body, days=10):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     server.stop = server.shutdown
     return server, ca_file
+
+
+def test_check_online_says_what_it_found(backend, issuer, keys, scratch):
+    import subprocess
+    from support import BINARY
+
+    file = scratch / "online.jsonc"
+    file.write_text(json.dumps(config(backend, issuer)))
+
+    def check():
+        return subprocess.run([BINARY, "check", "-c", str(file), "--online"], capture_output=True, text=True,
+                              timeout=20)
+
+    publish(issuer, keys[0], {"kty": "oct", "kid": "secret", "k": b64(b"k" * 32)})
+    found = check()
+    assert found.returncode == 0, found.stderr
+    assert "jwks/corp: ok: 1 key from" in found.stderr and "key \"key-0\" RS256" in found.stderr
+    assert "\"secret\" skipped" in found.stderr
+    name = f"http://127.0.0.1:{issuer.port}"
+    issuer.default = answer(404, b"", phrase="Not Found")
+    issuer.on("/.well-known/oauth-authorization-server", answer(200, json.dumps(
+        {"issuer": name, "jwks_uri": f"{name}/keys"}).encode()))
+    plain = file.read_text()
+    file.write_text(json.dumps(config(backend, issuer, discovery=True, name=name)))
+    found = check()
+    assert found.returncode == 0 and "ok: 1 key from" in found.stderr, found.stderr
+    file.write_text(plain)
+    issuer.on("/keys", answer(500))
+    found = check()
+    assert found.returncode == 1 and "status 500" in found.stderr
