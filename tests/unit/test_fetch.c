@@ -204,9 +204,10 @@ END_TEST
 
 static void drip(int fd)
 {
+    static const char text[] = "HTTP/1.1 200 OK\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
     for (unsigned i = 0; i < 50; i++) {
-        if (send(fd, "HTTP/1.1 200 OK\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" + i, 1,
-                 MSG_NOSIGNAL) < 0) {
+        if (send(fd, &text[i], 1, MSG_NOSIGNAL) < 0) {
             return;
         }
         pause_ms(20);
