@@ -10,6 +10,7 @@ second.  Rounds are interleaved (A B C A B C ...), each program is started fresh
 the median of the ratios of the rounds.  Settings: BENCH_DIR, GW_CPU, LOAD_CPU, JWTGATE_BIN."""
 import argparse
 import contextlib
+import http.server
 import json
 import multiprocessing
 import os
@@ -22,7 +23,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import types
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -30,7 +33,7 @@ WORK = pathlib.Path(os.environ.get("BENCH_DIR", ROOT / "build" / "bench"))
 BINARY = os.environ.get("JWTGATE_BIN", str(ROOT / "build" / "jwtgate"))
 GW_CPU, LOAD_CPU = os.environ.get("GW_CPU", "0"), os.environ.get("LOAD_CPU", "1")
 TICK = os.sysconf("SC_CLK_TCK")
-PORT, ADMIN, BACKEND = 18080, 18087, 18081
+PORT, ADMIN, BACKEND, KEYS = 18080, 18087, 18081, 18083
 TOKENS = 100_000
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
@@ -42,6 +45,7 @@ RUNS = {
     "jwtgate": ("jwtgate", "none", 1, 1, 64, "/", 0),
     "jwtgate-hs256": ("jwtgate", "hs256", 1, 1, 64, "/", 1),
     "jwtgate-rs256": ("jwtgate", "rs256", 1, 1, 64, "/", 1),
+    "jwtgate-jwks": ("jwtgate", "jwks", 1, 1, 64, "/", 1),
     "jwtgate-rs256-first": ("jwtgate", "rs256", 1, 1, 64, "/", -1),
     "jwtgate-w2": ("jwtgate", "none", 2, 1, 64, "/", 0),
     "jwtgate-10r": ("jwtgate", "none", 1, 10, 64, "/r7/x", 0),
@@ -125,6 +129,30 @@ def prepare():
     stamp.write_text("\n".join(t for part in lists for t in part) + "\n")
 
 
+def serve_keys():
+    """The key of the tokens as a JWK set on port KEYS, until the end of the program."""
+    from cryptography.hazmat.primitives import serialization
+    import support
+    key = support.RsaKey.__new__(support.RsaKey)
+    key.kid = "bench"
+    public = serialization.load_pem_public_key((WORK / "rsa.pub.pem").read_bytes())
+    key.key = types.SimpleNamespace(public_key=lambda: public)
+    body = json.dumps({"keys": [key.jwk()]}).encode()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", KEYS), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
 # --- processes ---------------------------------------------------------------------------------
 
 
@@ -203,6 +231,8 @@ def jwtgate_config(auth, workers, routes):
         providers = {"p": {**common, "algorithms": ["HS256"], "keys": [{"kid": "bench", "secret": {"file": str(WORK / "hs256.secret")}}]}}
     elif auth == "rs256":
         providers = {"p": {**common, "algorithms": ["RS256"], "keys": [{"kid": "bench", "public_key_file": str(WORK / "rsa.pub.pem")}]}}
+    elif auth == "jwks":
+        providers = {"p": {**common, "algorithms": ["RS256"], "jwks": {"uri": f"http://127.0.0.1:{KEYS}/", "allow_http": True}}}
     if providers:
         access = {"provider": "p"}
     paths = ["/"] if routes == 1 else [f"/r{n}" for n in range(routes)]
@@ -253,7 +283,7 @@ def gateway(program, auth, workers, routes):
 def load(connections, path, tokens, auth, seconds, cpus, threads=1, skip=0.0):
     out = WORK / "wrk.json"
     out.unlink(missing_ok=True)
-    environment = dict(os.environ, TOKENS="" if auth == "none" else str(WORK / f"{auth}.txt"), REQ_PATH=path, OUT=str(out),
+    environment = dict(os.environ, TOKENS="" if auth == "none" else str(WORK / f"{'rs256' if auth == 'jwks' else auth}.txt"), REQ_PATH=path, OUT=str(out),
                        NTOK=str(TOKENS if tokens < 0 else tokens), SKIP=str(skip))
     done = subprocess.run(["taskset", "-c", cpus, "wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s",
                            HERE / "load.lua", f"http://127.0.0.1:{PORT}{path}"], env=environment, capture_output=True, text=True, check=False)
@@ -348,6 +378,7 @@ def print_ratios(rounds, verify, idle):
     row("plain / nginx plain", ratio(rounds, "jwtgate", "nginx"), "< 1", lambda v: v < 1)
     row("plain / HAProxy plain", ratio(rounds, "jwtgate", "haproxy"), "< 1", lambda v: v < 1)
     row("RS256 from cache / nginx plain", ratio(rounds, "jwtgate-rs256", "nginx"), "<= 0.90", lambda v: v <= 0.90)
+    row("RS256 from cache, key by JWKS / key in a file", ratio(rounds, "jwtgate-jwks", "jwtgate-rs256"), "<= 1.05", lambda v: v <= 1.05)
     first = [(r["jwtgate-rs256-first"]["us"] - r["jwtgate"]["us"]) / verify for r in rounds if {"jwtgate-rs256-first", "jwtgate"} <= set(r)]
     row(f"(first RS256 - plain) / openssl verify ({verify:.1f} us)", statistics.median(first) if first else None, "<= 1.10", lambda v: v <= 1.10)
     one = ratio(rounds, "jwtgate", "jwtgate-w2")
@@ -373,6 +404,7 @@ def main():
     seconds = options.seconds or (2 if options.quick else 5)
     names = options.only.split(",") if options.only else list(RUNS)
     prepare()
+    serve_keys()
     rounds, broken = [], set()
     for number in range(1, count + 1):
         rounds.append({})
