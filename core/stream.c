@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/stream.h"
 
+#include "core/tls.h"
+
 #include <event2/event.h>
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
+
+#define TLS_READ_BYTES 65536u /* at one event */
 
 bool stream_is_open(const struct stream *s)
 {
@@ -46,6 +50,9 @@ static int stream_start_reading(struct stream *s)
         return ERR_NO_MEMORY;
     }
     s->reading = true;
+    if (s->tls != NULL && s->tls->end != 0) {
+        event_active(&s->read_event, EV_READ, 0); /* no event of the socket tells of it */
+    }
     return 0;
 }
 
@@ -92,6 +99,60 @@ static void stream_on_read(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+static void stream_handshake(struct stream *s);
+static int stream_await_write(struct stream *s);
+
+/* One direction of TLS may wait for the other (new keys, tickets that arrive in pieces). */
+static void stream_cross(struct stream *s)
+{
+    if (s->tls->end != 0) {
+        event_active(&s->read_event, EV_READ, 0);
+    }
+    if (s->tls->reads_by_write) {
+        (void)!stream_await_write(s);
+    }
+    if (s->tls->writes_by_read && s->write_event != NULL) {
+        event_active(s->write_event, EV_WRITE, 0);
+    }
+}
+
+/* As stream_read(), but the end is ERR_EOF. */
+static ssize_t stream_read_tls(struct stream *s)
+{
+    size_t room = s->in_max - s->in.len;
+    ssize_t n = tls_read(s->tls, &s->in, room < TLS_READ_BYTES ? room : TLS_READ_BYTES);
+
+    if (n > 0 || n == ERR_BUSY) {
+        stream_cross(s);
+    }
+    if (n > 0) {
+        s->bytes_in += (uint64_t)n;
+        s->ops->readable(s);
+    }
+    return n;
+}
+
+static void stream_on_read_tls(evutil_socket_t fd, short what, void *arg)
+{
+    struct stream *s = (struct stream *)arg;
+
+    loop_turn_begin(s->loop);
+    if (s->connecting) {
+        stream_handshake(s);
+        return;
+    }
+    if (!stream_wants_bytes(s)) {
+        event_del(&s->read_event);
+        s->reading = false;
+        return;
+    }
+
+    ssize_t n = stream_read_tls(s);
+    if (n < 0 && n != ERR_BUSY) {
+        stream_lost(s, (int)n);
+    }
+}
+
 /* No way to tell the owner when the event cannot be added (no memory in the kernel); its deadlines
  * end the connection then. */
 void stream_taken(struct stream *s)
@@ -114,13 +175,61 @@ void stream_resume(struct stream *s)
 
 /* --- writing --- */
 
+/* The handshake of TLS goes on.  Until it is over the stream counts as connecting. */
+static void stream_handshake(struct stream *s)
+{
+    int err = tls_handshake(s->tls);
+
+    if (err == ERR_BUSY) {
+        if (s->tls->reads_by_write) {
+            err = stream_await_write(s);
+        } else if (s->write_event != NULL) {
+            event_del(s->write_event);
+        }
+        if (err == ERR_BUSY || err == 0) {
+            return;
+        }
+    }
+    if (err < 0) {
+        stream_lost(s, err);
+        return;
+    }
+    s->connecting = false;
+    if (s->write_event != NULL) {
+        event_del(s->write_event);
+    }
+    if (tls_has_input(s->tls)) {
+        event_active(&s->read_event, EV_READ, 0);
+    }
+    s->ops->connected(s);
+}
+
+/* The socket of a client is connected: the first flight. */
+static void stream_begin_tls(struct stream *s)
+{
+    if (event_add(&s->read_event, NULL) != 0) {
+        stream_lost(s, ERR_NO_MEMORY);
+        return;
+    }
+    s->reading = true;
+    stream_handshake(s);
+}
+
 static void stream_on_connect(struct stream *s)
 {
     int error = 0;
     socklen_t len = sizeof(error);
 
+    if (s->tls != NULL && s->tls->shaking) {
+        stream_handshake(s);
+        return;
+    }
     if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
         stream_lost(s, ERR_CONNECT);
+        return;
+    }
+    if (s->tls != NULL) {
+        stream_begin_tls(s);
         return;
     }
 
@@ -134,11 +243,43 @@ static void stream_on_connect(struct stream *s)
     s->ops->connected(s);
 }
 
+static ssize_t stream_send(struct stream *s)
+{
+    return s->tls == NULL ? buf_write_fd(&s->out, s->fd) : tls_write(s->tls, &s->out);
+}
+
+/* Only a read of TLS waits for it: true when that was all. */
+static bool stream_crosses(struct stream *s)
+{
+    if (s->tls == NULL || !s->tls->reads_by_write) {
+        return false;
+    }
+    s->tls->reads_by_write = false;
+    if (s->reading) {
+        event_active(&s->read_event, EV_READ, 0);
+    }
+    if (!s->blocked) {
+        event_del(s->write_event);
+    }
+    return !s->blocked;
+}
+
+/* What is left of a write of TLS waits for the socket to take bytes, or to have some. */
+static void stream_await_again(struct stream *s)
+{
+    if (s->tls->writes_by_read) {
+        event_del(s->write_event);
+    } else {
+        (void)!stream_await_write(s); /* it is added already, but for a lack of memory */
+    }
+}
+
 /* A peer that takes no more may have said why before it closed: that is read first. */
 static void stream_write_failed(struct stream *s, int err)
 {
     event_del(s->write_event);
-    while (stream_is_open(s) && stream_wants_bytes(s) && stream_read(s) > 0) {
+    while (stream_is_open(s) && stream_wants_bytes(s) &&
+           (s->tls == NULL ? stream_read(s) : stream_read_tls(s)) > 0) {
     }
     if (stream_is_open(s)) {
         stream_lost(s, err);
@@ -154,12 +295,19 @@ static void stream_on_write(evutil_socket_t fd, short what, void *arg)
         stream_on_connect(s);
         return;
     }
+    if (stream_crosses(s)) {
+        return;
+    }
 
-    ssize_t n = buf_write_fd(&s->out, s->fd);
+    ssize_t n = stream_send(s);
+    if (n < 0 && n != ERR_BUSY) {
+        stream_write_failed(s, (int)n);
+        return;
+    }
+    if (s->tls != NULL && s->out.len > 0) {
+        stream_await_again(s);
+    }
     if (n < 0) {
-        if (n != ERR_BUSY) {
-            stream_write_failed(s, (int)n);
-        }
         return;
     }
     s->bytes_out += (uint64_t)n;
@@ -177,10 +325,13 @@ static int stream_await_write(struct stream *s)
         s->write_event =
             event_new(loop_base(s->loop), s->fd, EV_WRITE | EV_PERSIST, stream_on_write, s);
     }
-    if (s->write_event == NULL || event_add(s->write_event, NULL) != 0) {
+    if (s->write_event == NULL) {
         return ERR_NO_MEMORY;
     }
-    return 0;
+    if (s->tls != NULL && s->tls->writes_by_read && !s->tls->reads_by_write) {
+        return 0; /* stream_cross() activates it */
+    }
+    return event_add(s->write_event, NULL) == 0 ? 0 : ERR_NO_MEMORY;
 }
 
 int stream_flush(struct stream *s)
@@ -192,7 +343,7 @@ int stream_flush(struct stream *s)
         return 0;
     }
 
-    ssize_t n = buf_write_fd(&s->out, s->fd);
+    ssize_t n = stream_send(s);
     if (n < 0 && n != ERR_BUSY) {
         return (int)n;
     }
@@ -209,18 +360,20 @@ int stream_flush(struct stream *s)
 /* --- opening and closing --- */
 
 static void stream_init(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops,
-                        size_t in_max)
+                        size_t in_max, struct tls *tls)
 {
     *s = (struct stream){
         .ops = ops,
         .loop = loop,
+        .tls = tls,
         .in_max = in_max,
         .fd = fd,
         .read_blocks = 1,
     };
     buf_init(&s->in, loop_pool(loop));
     buf_init(&s->out, loop_pool(loop));
-    event_assign(&s->read_event, loop_base(loop), fd, EV_READ | EV_PERSIST, stream_on_read, s);
+    event_assign(&s->read_event, loop_base(loop), fd, EV_READ | EV_PERSIST,
+                 tls == NULL ? stream_on_read : stream_on_read_tls, s);
 
     int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* fails on unix sockets */
@@ -229,7 +382,7 @@ static void stream_init(struct stream *s, struct loop *loop, int fd, const struc
 int stream_open(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops,
                 size_t in_max)
 {
-    stream_init(s, loop, fd, ops, in_max);
+    stream_init(s, loop, fd, ops, in_max, NULL);
     int err = stream_start_reading(s);
     if (err < 0) {
         s->fd = -1;
@@ -237,17 +390,41 @@ int stream_open(struct stream *s, struct loop *loop, int fd, const struct stream
     return err;
 }
 
-int stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *addr, socklen_t len,
-                   const struct stream_ops *ops, size_t in_max)
+int stream_open_tls(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops,
+                    size_t in_max, struct tls *tls)
+{
+    *s = (struct stream){ .fd = -1 };
+    if (tls == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    stream_init(s, loop, fd, ops, in_max, tls);
+    tls->fd = fd;
+    if (event_add(&s->read_event, NULL) != 0) {
+        tls_free(tls);
+        *s = (struct stream){ .fd = -1 };
+        return ERR_NO_MEMORY;
+    }
+    s->reading = true;
+    s->connecting = true;
+    return 0;
+}
+
+static int stream_start_connect(struct stream *s, struct loop *loop, const struct sockaddr *addr,
+                                socklen_t len, const struct stream_ops *ops, size_t in_max,
+                                struct tls *tls)
 {
     *s = (struct stream){ .fd = -1 };
     int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
+        tls_free(tls);
         return ERR_CONNECT;
     }
 
-    stream_init(s, loop, fd, ops, in_max);
+    stream_init(s, loop, fd, ops, in_max, tls);
     s->connecting = true;
+    if (tls != NULL) {
+        tls->fd = fd;
+    }
     if (connect(fd, addr, len) != 0 && errno != EINPROGRESS) {
         stream_close(s);
         return ERR_CONNECT;
@@ -258,6 +435,31 @@ int stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *a
         stream_close(s);
     }
     return err;
+}
+
+int stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *addr, socklen_t len,
+                   const struct stream_ops *ops, size_t in_max)
+{
+    return stream_start_connect(s, loop, addr, len, ops, in_max, NULL);
+}
+
+int stream_connect_tls(struct stream *s, struct loop *loop, const struct sockaddr *addr,
+                       socklen_t len, const struct stream_ops *ops, size_t in_max, struct tls *tls)
+{
+    if (tls == NULL) {
+        *s = (struct stream){ .fd = -1 };
+        return ERR_NO_MEMORY;
+    }
+    return stream_start_connect(s, loop, addr, len, ops, in_max, tls);
+}
+
+static void stream_close_tls(struct stream *s)
+{
+    if (s->out.len == 0) { /* else something is cut, and must look so */
+        tls_send_end(s->tls);
+    }
+    tls_free(s->tls);
+    s->tls = NULL;
 }
 
 void stream_close(struct stream *s)
@@ -274,6 +476,9 @@ void stream_close(struct stream *s)
         event_free(s->write_event);
         s->write_event = NULL;
     }
+    if (s->tls != NULL) {
+        stream_close_tls(s);
+    }
     buf_clear(&s->in);
     buf_clear(&s->out);
     close(s->fd);
@@ -285,15 +490,23 @@ void stream_abort(struct stream *s)
 {
     struct linger linger = { .l_onoff = 1, .l_linger = 0 };
 
-    if (stream_is_open(s)) {
-        (void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-        stream_close(s);
+    if (!stream_is_open(s)) {
+        return;
     }
+    if (s->tls != NULL) {
+        s->tls->is_quiet = true;
+    }
+    (void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    stream_close(s);
 }
 
 void stream_shutdown(struct stream *s)
 {
-    if (stream_is_open(s) && !bug_if(s->out.len > 0)) {
-        (void)shutdown(s->fd, SHUT_WR);
+    if (!stream_is_open(s) || bug_if(s->out.len > 0)) {
+        return;
     }
+    if (s->tls != NULL) {
+        tls_send_end(s->tls);
+    }
+    (void)shutdown(s->fd, SHUT_WR);
 }

@@ -23,13 +23,16 @@
 #include <sys/socket.h>
 
 struct stream;
+struct tls;
 
 struct stream_ops {
-    void (*connected)(struct stream *s);     /* stream_connect() has succeeded */
+    void (*connected)(struct stream *s);     /* stream_connect() has succeeded, the handshake of
+                                                  TLS (on both sides) is over */
     void (*readable)(struct stream *s);      /* in.len has grown */
     void (*writable)(struct stream *s);      /* out is empty again after a short write */
     void (*gone)(struct stream *s, int err); /* ERR_EOF, ERR_RESET, ERR_IO, ERR_CONNECT,
-                                                  ERR_NO_MEMORY; once; the owner must close */
+                                                  ERR_CRYPTO (why: tls->failure), ERR_NO_MEMORY;
+                                                  once; the owner must close */
 };
 
 struct stream {
@@ -39,14 +42,15 @@ struct stream {
     struct buf out;
     struct event read_event;
     struct event *write_event; /* made at the first short write or connect */
+    struct tls *tls;           /* NULL: not encrypted */
     size_t in_max;
     int fd;
     uint8_t read_blocks; /* offered to the next read: doubles to BUF_READ_BLOCKS, halves to 1 */
     bool reading;        /* the read event is added */
     bool paused;         /* by the owner */
-    bool connecting;
-    bool blocked; /* waits for the socket to take more */
-    bool eof;     /* the peer has closed; `gone` was called */
+    bool connecting;     /* also while TLS shakes hands */
+    bool blocked;        /* waits for the socket to take more */
+    bool eof;            /* the peer has closed; `gone` was called */
     uint64_t bytes_in, bytes_out;
 };
 
@@ -56,6 +60,13 @@ int stream_open(struct stream *s, struct loop *loop, int fd, const struct stream
 /* Start connecting; `connected` or `gone` follows in a later turn. */
 int stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *addr, socklen_t len,
                    const struct stream_ops *ops, size_t in_max) MUST_CHECK;
+/* The same, encrypted, by what tls_accept() and tls_connect() (core/tls.h) return: taken over, also on
+ * error; NULL is ERR_NO_MEMORY.  `connected` or `gone` follows. */
+int stream_open_tls(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops,
+                    size_t in_max, struct tls *tls) MUST_CHECK;
+int stream_connect_tls(struct stream *s, struct loop *loop, const struct sockaddr *addr,
+                       socklen_t len, const struct stream_ops *ops, size_t in_max,
+                       struct tls *tls) MUST_CHECK;
 /* Remove events, drop buffers, close the descriptor.  Idempotent.  The struct may be freed at the
  * end of the turn (loop_free_later). */
 void stream_close(struct stream *s);

@@ -25,8 +25,8 @@ COMMANDS_MAY = ("plugins/",)
 LIBRARIES = {
     "event2/": ("core/loop.", "core/stream.", "core/resolve.", "core/fetch."),
     "yajl/": ("core/json.c",),
-    "openssl/ssl": ("core/stream.", "core/tls."),
-    "openssl/": ("plugins/", "gateway/cmd_", "gateway/access_log.", "core/stream.", "core/tls."),
+    "openssl/ssl": ("core/tls.", "core/tls_"),
+    "openssl/": ("plugins/", "gateway/cmd_", "gateway/access_log.", "core/tls.", "core/tls_"),
     "curl/": ("core/fetch.",),
     "hiredis/": ("core/redis.",),
     "lmdb.h": ("plugins/revocation/local_store.",),
