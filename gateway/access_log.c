@@ -224,6 +224,7 @@ static void log_json_times(struct log_line *line, const struct request *req)
         }
         line_number(line, SLICE(",\"retries\":"), req->tries - 1u);
     }
+    line_string(line, SLICE(",\"tls_version\":"), slice_str(req->tls_version), LOG_SHORT_BYTES);
     line_string(line, SLICE(",\"user_agent\":"), log_user_agent(req), LOG_MEDIUM_BYTES);
 }
 

@@ -231,7 +231,7 @@ static enum h1_error parse_head(struct conn *conn, struct request *req, size_t l
     memcpy(head, front.ptr, len);
     buf_drain(&conn->stream.in, len);
     req->codec = exchange;
-    enum h1_error error = h1_parse_request(head, len, &limits->h1, &req->arena, SLICE("http"),
+    enum h1_error error = h1_parse_request(head, len, &limits->h1, &req->arena, conn_scheme(conn),
                                            &req->head, &req->parse_detail);
     if (error != H1_OK) {
         return error;

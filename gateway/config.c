@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/config.h"
 
+#include "core/tls.h"
 #include "gateway/router.h"
 
 #include <netinet/in.h>
@@ -35,6 +36,9 @@ static void config_free(struct config *config)
         if (plugin->top_done != NULL && config->tops[i] != NULL) {
             plugin->top_done(config->tops[i]);
         }
+    }
+    for (size_t i = 0; i < config->listener_count; i++) {
+        tls_server_unref(config->listeners[i].tls);
     }
     router_free(config->router);
     arena_done(&config->arena);

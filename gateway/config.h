@@ -16,6 +16,8 @@
 
 struct config;
 struct router;
+struct tls_client;
+struct tls_server;
 
 struct config_limits {
     uint64_t header_bytes, uri_bytes, body_bytes;     /* 32 KiB, 8 KiB, 10 MiB */
@@ -26,6 +28,7 @@ struct config_limits {
 };
 
 struct config_timeouts {     /* ms */
+    uint64_t tls_handshake;  /* 10s */
     uint64_t request_header; /* 10s */
     uint64_t request_body;   /* 30s without progress */
     uint64_t keep_alive;     /* 60s */
@@ -52,12 +55,21 @@ enum config_error_detail { CONFIG_DETAIL_NONE, CONFIG_DETAIL_REASON };
 
 enum config_service { CONFIG_PUBLIC, CONFIG_ADMIN, CONFIG_ECHO };
 
+struct config_certificate {
+    struct slice host; /* its first one */
+    int64_t not_after; /* Unix time */
+};
+
 struct config_listener {
     struct option_element element; /* name */
     struct slice address_text;
     struct sockaddr_storage address;
     socklen_t address_len;
     enum config_service service; /* ADMIN and ECHO run on the control thread */
+    struct tls_server *tls;      /* a reference; NULL: plain */
+    struct config_certificate *certificates;
+    size_t certificate_count;
+    struct slice hsts; /* value of Strict-Transport-Security; empty: not sent */
     unsigned index;
 };
 

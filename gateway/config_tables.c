@@ -72,6 +72,8 @@ static const struct option limits_table[] = {
 };
 
 static const struct option timeouts_table[] = {
+    { "tls_handshake", OPT_DURATION, TIMEOUT(tls_handshake), .def = "\"10s\"", .min = 1,
+      .max = MINUTES, .help = "From the connection to the end of TLS's handshake." },
     { "request_header", OPT_DURATION, TIMEOUT(request_header), .def = "\"10s\"", .min = 1,
       .max = MINUTES, .help = "For a whole request head." },
     { "request_body", OPT_DURATION, TIMEOUT(request_body), .def = "\"30s\"", .min = 1, .max = HOURS,
@@ -109,6 +111,8 @@ static const struct option server_table[] = {
 static const struct option listener_table[] = {
     { "address", OPT_CUSTOM, 0, .def = "\"0.0.0.0:8080\"", .required = true,
       .parse = config_parse_listener_address, .help = "IP address and port; port 0: any." },
+    { "tls", OPT_CUSTOM, 0, .parse = config_parse_listener_tls, .sub = config_listener_tls_table,
+      .help = "Encrypt; without: plain HTTP." },
     { .name = NULL },
 };
 

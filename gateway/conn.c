@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/tls.h"
 #include "gateway/codec.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
@@ -94,6 +95,91 @@ static void conn_unlink(struct conn *conn)
     conn->worker->conn_count--;
 }
 
+/* ---- TLS ---- */
+
+/* How a handshake ended; once for each connection. */
+static void count_handshake(const struct conn *conn, const char *result)
+{
+    const struct config *config = conn->worker->view->config;
+    const struct tls *tls = conn->stream.tls;
+    struct metrics *metrics = conn->worker->metrics;
+    char labels[METRICS_LABELS_BYTES] = "";
+    size_t len = 0;
+
+    metrics_label_add(labels, &len, "listener",
+                      config->listeners[conn->listener_index].element.name);
+    metrics_label_add(labels, &len, "result", slice_str(result));
+    metrics_label_add(labels, &len, "version", slice_str(tls->is_up ? tls_version(tls) : "-"));
+    metrics_label_add(labels, &len, "resumed",
+                      tls->is_up && tls_is_resumed(tls) ? SLICE("true") : SLICE("false"));
+    uint64_t *number = metrics_number(metrics, "jwtgate_tls_handshakes_total", labels);
+    struct gw_histogram *duration =
+        metrics_histogram(metrics, "jwtgate_tls_handshake_duration_seconds", labels);
+
+    if (number != NULL) {
+        (*number)++;
+    }
+    if (duration != NULL) {
+        metrics_histogram_add_us(duration, (clock_precise_ns() - tls->start_ns) / 1000);
+    }
+}
+
+static struct conn *conn_of(struct stream *stream)
+{
+    return (struct conn *)(void *)((char *)stream - offsetof(struct conn, stream));
+}
+
+static void on_secured(struct stream *stream)
+{
+    struct conn *conn = conn_of(stream);
+
+    count_handshake(conn, "ok");
+    stream->ops = conn->codec->stream_ops;
+    conn->codec->open(conn);
+}
+
+/* Someone has typed http:// with the port of https://. */
+static void tell_plain_client(const struct conn *conn)
+{
+    static const char answer[] = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
+                                 "Content-Type: text/plain\r\nContent-Length: 23\r\n\r\n"
+                                 "This port speaks https\n";
+
+    (void)!send(conn->stream.fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void on_handshake_failed(struct stream *stream, int err)
+{
+    struct conn *conn = conn_of(stream);
+    const char *failure = stream->tls->failure;
+
+    count_handshake(conn, failure != NULL ? failure : "client_gone");
+    if (tls_got_http(stream->tls)) {
+        tell_plain_client(conn);
+    }
+    conn_close(conn, err == ERR_EOF ? CONN_END_CLIENT : CONN_END_ERROR);
+}
+
+/* Until the handshake is over; then the codec's take its place. */
+static const struct stream_ops handshake_ops = {
+    .connected = on_secured,
+    .gone = on_handshake_failed,
+};
+
+/* ---- */
+
+static int conn_open_stream(struct conn *conn, int fd, size_t in_max)
+{
+    struct worker *worker = conn->worker;
+    struct tls_server *tls = worker->view->config->listeners[conn->listener_index].tls;
+
+    if (tls == NULL) {
+        return stream_open(&conn->stream, worker->loop, fd, conn->codec->stream_ops, in_max);
+    }
+    return stream_open_tls(&conn->stream, worker->loop, fd, &handshake_ops, in_max,
+                           tls_accept(tls));
+}
+
 void conn_new(struct worker *worker, unsigned listener_index, int fd, const struct sockaddr *addr)
 {
     const struct config_limits *limits = &worker->view->config->server.limits;
@@ -110,15 +196,20 @@ void conn_new(struct worker *worker, unsigned listener_index, int fd, const stru
     conn->timer.fn = conn_on_timer;
     sm_init(&conn->sm, conn_states, CONN_OPEN);
     conn_store_peer(conn, addr);
-    if (stream_open(&conn->stream, worker->loop, fd, conn->codec->stream_ops,
-                    in_max > CONN_MIN_INPUT_BYTES ? in_max : CONN_MIN_INPUT_BYTES) != 0) {
+    if (conn_open_stream(conn, fd, in_max > CONN_MIN_INPUT_BYTES ? in_max : CONN_MIN_INPUT_BYTES) !=
+        0) {
         close(fd);
         free(conn);
         return;
     }
     conn_link(conn);
     conn_count(conn, "jwtgate_connections_accepted_total", NULL);
-    conn->codec->open(conn);
+    if (conn->stream.tls == NULL) {
+        conn->codec->open(conn);
+    } else {
+        conn_set_deadline(conn, CONN_DEADLINE_HANDSHAKE,
+                          worker->view->config->server.timeouts.tls_handshake);
+    }
 }
 
 void conn_close(struct conn *conn, enum conn_end why)
@@ -194,6 +285,10 @@ static void conn_on_timer(struct loop_timer *timer)
     case CONN_DEADLINE_KEEP_ALIVE: conn_close(conn, CONN_END_IDLE); return;
     case CONN_DEADLINE_LINGER: conn_close(conn, CONN_END_DONE); return;
     case CONN_DEADLINE_HEAD: conn->codec->head_late(conn); return;
+    case CONN_DEADLINE_HANDSHAKE:
+        count_handshake(conn, "timeout");
+        conn_close(conn, CONN_END_IDLE);
+        return;
     case CONN_DEADLINE_TURN: conn->codec->next(conn); return;
     case CONN_DEADLINE_BODY:
         if (conn->request->response_started) {

@@ -26,7 +26,8 @@ enum conn_deadline {
     CONN_DEADLINE_BODY,       /* the client must send its body */
     CONN_DEADLINE_WRITE,      /* the client must take bytes */
     CONN_DEADLINE_LINGER,
-    CONN_DEADLINE_TURN, /* no deadline: the next of many requests may begin */
+    CONN_DEADLINE_HANDSHAKE, /* of TLS */
+    CONN_DEADLINE_TURN,      /* no deadline: the next of many requests may begin */
 };
 
 /* Why a connection ended: label of jwtgate_connections_closed_total. */
@@ -82,6 +83,10 @@ void conn_drain(struct conn *conn);
 static inline bool conn_is_open(const struct conn *conn)
 {
     return conn->sm.state != CONN_CLOSED;
+}
+static inline struct slice conn_scheme(const struct conn *conn)
+{
+    return conn->stream.tls != NULL ? SLICE("https") : SLICE("http");
 }
 /* "192.0.2.1" into `ret` of 46 bytes; the length. */
 size_t conn_peer_text(const struct conn *conn, char *ret);

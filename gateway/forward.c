@@ -179,6 +179,16 @@ int forward_write(struct request *req, struct buf *out)
                             req->head.content_length, true);
 }
 
+int forward_add_hsts(struct request *req)
+{
+    struct slice hsts = req->view->config->listeners[req->listener_index].hsts;
+
+    /* Ours takes the place of a server's: a client heeds the first alone (RFC 6797 section 8.1). */
+    return hsts.len == 0
+               ? 0
+               : headers_set(&req->response.headers, SLICE("strict-transport-security"), hsts);
+}
+
 int forward_response(struct request *req)
 {
     struct headers *headers = &req->response.headers;
@@ -186,5 +196,6 @@ int forward_response(struct request *req)
     /* Content-Length and Transfer-Encoding stay: the codec computes what is sent from them. */
     remove_named(headers);
     remove_fields(headers, HOP_BY_HOP & ~(UINT64_C(1) << HEADER_TRANSFER_ENCODING), false);
-    return headers_add_id(headers, HEADER_VIA, SLICE(VIA));
+    int err = headers_add_id(headers, HEADER_VIA, SLICE(VIA));
+    return err == 0 ? forward_add_hsts(req) : err;
 }

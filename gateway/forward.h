@@ -10,3 +10,5 @@
 int forward_write(struct request *req, struct buf *out) MUST_CHECK;
 /* Make the upstream's response (req->response) fit to be sent on. */
 int forward_response(struct request *req) MUST_CHECK;
+/* The Strict-Transport-Security of the listener, if it has one. */
+int forward_add_hsts(struct request *req) MUST_CHECK;

@@ -92,6 +92,12 @@ struct metrics_family {
       "Client connections that were accepted.")                                                    \
     X(CLOSED, "jwtgate_connections_closed_total", C, SUM, false,                                   \
       "Client connections that ended, by reason.")                                                 \
+    X(TLS_HANDSHAKES, "jwtgate_tls_handshakes_total", C, SUM, false,                               \
+      "Handshakes of TLS with clients that ended, by result.")                                     \
+    X(TLS_DURATION, "jwtgate_tls_handshake_duration_seconds", H, bounds_http, SUM, false,          \
+      "Time from a client's connection to the end of its TLS handshake.")                          \
+    X(CERTIFICATE, "jwtgate_certificate_not_after_timestamp_seconds", G, MAX, true,                \
+      "When a certificate of a listener expires, as Unix time.")                                   \
     X(PARSE_ERRORS, "jwtgate_http_parse_errors_total", C, SUM, false,                              \
       "Requests that were refused for their form, by reason.")                                     \
     X(AUTH_DECISIONS, "jwtgate_auth_decisions_total", C, SUM, false,                               \
@@ -878,6 +884,26 @@ static uint64_t metrics_us(struct timeval time)
     return (uint64_t)time.tv_sec * METRICS_US_PER_S + (uint64_t)time.tv_usec;
 }
 
+static void metrics_sample_certificates(const struct gateway *gateway)
+{
+    const struct config *config = gateway->config;
+
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct config_listener *listener = &config->listeners[i];
+
+        for (size_t k = 0; k < listener->certificate_count; k++) {
+            const struct config_certificate *certificate = &listener->certificates[k];
+            char labels[METRICS_LABELS_BYTES] = "";
+            size_t len = 0;
+
+            metrics_label_add(labels, &len, "listener", listener->element.name);
+            metrics_label_add(labels, &len, "host", certificate->host);
+            metrics_set(gateway->control->metrics, METRICS_CERTIFICATE, labels,
+                        (uint64_t)certificate->not_after * METRICS_US_PER_S);
+        }
+    }
+}
+
 static void metrics_sample_process(const struct gateway *gateway)
 {
     struct metrics *metrics = gateway->control->metrics;
@@ -899,6 +925,7 @@ static void metrics_sample_process(const struct gateway *gateway)
     metrics_set(metrics, METRICS_RELOAD_OK, "", 1);
     metrics_set(metrics, METRICS_RELOAD_TIME, "", gateway->start_unix_us);
 
+    metrics_sample_certificates(gateway);
     metrics_label_add(labels, &len, "hash", slice_str(gateway->config->hash));
     metrics_set(metrics, METRICS_CONFIG_INFO, labels, 1);
     len = 0;

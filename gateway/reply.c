@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/json.h"
+#include "gateway/forward.h"
 #include "gateway/identify.h"
 
 #include <stdio.h>
@@ -92,6 +93,9 @@ static int add_fields(struct request *req, unsigned status, struct slice content
     }
     if (err == 0 && req->reply != NULL && !slice_is_absent(req->reply->etag)) {
         err = headers_add(headers, SLICE("etag"), req->reply->etag);
+    }
+    if (err == 0) {
+        err = forward_add_hsts(req);
     }
     if (err == 0) {
         err = headers_add_id(headers, HEADER_X_REQUEST_ID, identify_request_id(req));

@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/tls.h"
 #include "core/uri.h"
 #include "gateway/access_log.h"
 #include "gateway/attempt.h"
@@ -120,6 +121,7 @@ struct request *request_new(struct conn *conn)
     req->timer.fn = request_on_timer;
     req->start_unix_us = clock_unix_us();
     req->start_ns = clock_precise_ns();
+    req->tls_version = conn->stream.tls == NULL ? NULL : tls_version(conn->stream.tls);
     identify_peer(req);
     conn->request = req;
     worker->requests_in_flight++;

@@ -90,8 +90,9 @@ struct request {
 
     /* For the log. */
     enum outcome outcome;
-    const char *reason; /* static word; NULL: none */
-    unsigned status;    /* sent to the client (or 499) */
+    const char *reason;      /* static word; NULL: none */
+    unsigned status;         /* sent to the client (or 499) */
+    const char *tls_version; /* static; NULL: the connection is plain */
     struct slice id;
     struct slice trace_id;  /* 32 hex digits */
     struct slice client_ip; /* believed: X-Forwarded-For of trusted proxies */

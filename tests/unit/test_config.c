@@ -179,7 +179,7 @@ static const struct {
       "write it like \"0.0.0.0:8080\" or \"[::]:8080\"" },
     { "{\"version\": 1,\n\"listeners\": {\"l\": {\"address\": \"0.0.0.0:80\", \"tls\": "
       "{}}},\n" UPSTREAMS ROUTES,
-      "t.jsonc:2:46: error: listeners.l: unknown key \"tls\"" },
+      "t.jsonc:2:46: error: listeners.l.tls: \"certificates\" is missing; write" },
     { "{\"version\": 1,\n\"listeners\": {\"l\": {\"address\": \"127.0.0.1:80\"},\n"
       "\"m\": {\"address\": \"127.0.0.1:80\"}},\n" UPSTREAMS ROUTES,
       "t.jsonc:3:6: error: listeners.m: has the address of \"l\"; change one of them" },

@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS with clients, as they see it."""
+import json
+import re
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+from support import BINARY, Client, answer, config_for, free_port, get, wait_until
+from tls_support import DAY, Authority, TlsClient, client_context
+
+V = ssl.TLSVersion
+
+
+@pytest.fixture(scope="module")
+def authority(module_scratch):
+    return Authority(module_scratch)
+
+
+@pytest.fixture(scope="module")
+def files(authority):
+    """Certificates by name."""
+    return {
+        "a": authority.issue("a", "a.test", "*.wild.test", "127.0.0.1"),
+        "b": authority.issue("b", "b.test"),
+        "old": authority.issue("old", "a.test", life=-DAY),
+        "client": authority.issue("client", "client.test"),
+        "stranger": Authority(authority.folder, "other-ca").issue("stranger", "client.test"),
+    }
+
+
+def entry(pair, *hosts):
+    return {"cert_file": pair[0], "key_file": pair[1], **({"hosts": list(hosts)} if hosts else {})}
+
+
+def tls_config(upstream, *certificates, server=None, **tls):
+    return config_for(upstream, server=server or {},
+                      listeners={"public": {"address": f"127.0.0.1:{free_port()}",
+                                            "tls": {"certificates": list(certificates), **tls}}})
+
+
+@pytest.fixture(scope="module")
+def gateway(module_scratch, shared_backend, files):
+    from support import Gateway
+    folder = module_scratch / "gateway"
+    folder.mkdir()
+    gateway = Gateway(folder, tls_config(shared_backend, entry(files["a"]), entry(files["b"], "b.test"),
+                                         server={"workers": 2, "timeouts": {"tls_handshake": "700ms"}},
+                                         hsts={"max_age": "30d", "include_subdomains": True})).start()
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture
+def connect(gateway, authority):
+    def connect_to(host="a.test", session=None, **options):
+        return TlsClient(gateway.port, client_context(authority.file, **options), host, session)
+    return connect_to
+
+
+# --- the handshake -----------------------------------------------------------------------------
+
+
+def test_a_request_over_tls(gateway, backend, connect):
+    with connect() as client:
+        assert client.ask(get("/hello")).status == 200
+        assert client.socket.version() == "TLSv1.3"
+    seen = backend.last()
+    assert seen.get("X-Forwarded-Proto") == "https"
+    line = gateway.access_line(path="/hello")
+    assert line["scheme"] == "https" and line["tls_version"] == "TLSv1.3"
+
+
+@pytest.mark.parametrize("version, name", [(V.TLSv1_2, "TLSv1.2"), (V.TLSv1_3, "TLSv1.3")])
+def test_versions_that_are_spoken(gateway, backend, connect, version, name):
+    before = gateway.metric("jwtgate_tls_handshakes_total", result="ok", version=name)
+    with connect(versions=(version, version)) as client:
+        assert client.socket.version() == name
+        assert client.ask(get("/")).status == 200
+        assert client.ask(get("/")).status == 200
+    assert gateway.metric("jwtgate_tls_handshakes_total", result="ok", version=name) == before + 1
+
+
+def openssl(port, *arguments, text=b""):
+    done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *arguments], input=text,
+                          capture_output=True, timeout=20, check=False)
+    return (done.stdout + done.stderr).decode("latin-1")
+
+
+@pytest.mark.parametrize("option", ["-tls1", "-tls1_1"])
+def test_old_versions_are_refused(gateway, option):
+    said = openssl(gateway.port, option, "-cipher", "ALL@SECLEVEL=0")
+    assert "Cipher is (NONE)" in said, said
+
+
+@pytest.mark.parametrize("cipher, is_ok", [
+    ("ECDHE-ECDSA-AES128-GCM-SHA256", True), ("ECDHE-ECDSA-CHACHA20-POLY1305", True),
+    ("ECDHE-ECDSA-AES128-SHA256", False), ("ECDHE-ECDSA-AES128-SHA", False), ("AES128-GCM-SHA256", False),
+])
+def test_ciphers_of_the_intermediate_profile(gateway, cipher, is_ok):
+    said = openssl(gateway.port, "-tls1_2", "-cipher", f"{cipher}@SECLEVEL=0")
+    assert ("Cipher is (NONE)" not in said) == is_ok, said
+
+
+def test_renegotiation_is_off(gateway):
+    said = openssl(gateway.port, "-tls1_2", text=b"R\n")
+    assert "no renegotiation" in said.lower() or "ssl handshake failure" in said.lower(), said[-500:]
+    assert "Secure Renegotiation IS supported" in said
+
+
+@pytest.mark.parametrize("host, subject", [
+    ("a.test", "a"), ("x.wild.test", "a"), ("b.test", "b"), ("unknown.test", "a"), (None, "a"),
+])
+def test_the_certificate_by_name(gateway, host, subject):
+    said = openssl(gateway.port, *(["-servername", host] if host else ["-noservername"]))
+    assert re.search(rf"subject=CN = {subject}\n", said), said[:500]
+
+
+def test_alpn(connect):
+    with connect(alpn=["h2", "http/1.1"]) as client:
+        assert client.socket.selected_alpn_protocol() == "http/1.1"
+    with connect() as client:
+        assert client.socket.selected_alpn_protocol() is None
+    with pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):
+        connect(alpn=["h2"])
+
+
+@pytest.mark.parametrize("version", [V.TLSv1_2, V.TLSv1_3])
+def test_sessions_are_resumed_by_any_worker(gateway, authority, backend, version):
+    context = client_context(authority.file, versions=(version, version))
+    session = None
+    for turn in range(8):
+        with TlsClient(gateway.port, context, session=session) as client:
+            assert client.ask(get("/")).status == 200
+            assert client.socket.session_reused == (turn > 0)
+            session = client.socket.session
+    assert gateway.metric("jwtgate_tls_handshakes_total", resumed="true") >= 7
+
+
+def test_plain_http_on_the_port_is_told_so(gateway):
+    with Client(gateway.port) as client:
+        response = client.ask(get("/"))
+        assert response.status == 400 and b"https" in response.body
+        assert client.is_closed()
+    assert gateway.metric("jwtgate_tls_handshakes_total", result="tls_http_request") >= 1
+
+
+def test_noise_ends_the_connection(gateway):
+    for noise in (b"\x16\x03\x01\x00\x05hello", b"\0" * 500, b"\x80\x2e\x01\x03\x01" + b"x" * 41):
+        with Client(gateway.port) as client:
+            client.try_send(noise)
+            while client._more():  # an alert
+                pass
+            assert client.ended
+
+
+def test_a_slow_handshake_ends_at_the_deadline_while_others_are_served(gateway, backend, connect):
+    silent = [Client(gateway.port) for _ in range(20)]
+    for number, client in enumerate(silent):
+        if number % 2:
+            client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    begin = time.monotonic()
+    with connect() as client:
+        assert client.ask(get("/")).status == 200
+    assert time.monotonic() - begin < 0.6
+    for client in silent:
+        assert client.is_closed(3)
+        client.close()
+    assert time.monotonic() - begin >= 0.5
+    wait_until(lambda: gateway.metric("jwtgate_tls_handshakes_total", result="timeout") >= 20, what="timeouts")
+
+
+def test_a_hello_byte_by_byte(gateway, backend, authority):
+    context = client_context(authority.file)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="a.test")
+    with Client(gateway.port) as client:
+        client.socket.settimeout(0.05)
+        begin = time.monotonic()
+        while time.monotonic() - begin < 5:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                for byte in outgoing.read():
+                    client.send(bytes([byte]))
+                try:
+                    incoming.write(client.socket.recv(65536))
+                except socket.timeout:
+                    pass
+        tls.write(get("/"))
+        for byte in outgoing.read():
+            client.send(bytes([byte]))
+        client.socket.settimeout(5)
+        text = b""
+        while b"ok" not in text:
+            incoming.write(client.socket.recv(65536))
+            try:
+                text += tls.read(65536)
+            except ssl.SSLWantReadError:
+                pass
+    assert text.startswith(b"HTTP/1.1 200")
+
+
+# --- bytes -------------------------------------------------------------------------------------
+
+
+def test_large_bodies_both_ways(gateway, backend, connect):
+    body = bytes(range(256)) * 4096 * 8  # 8 MiB
+    backend.on("/echo", lambda connection: answer(200, connection.read_body()))
+    with connect() as client:
+        sender = threading.Thread(target=client.send, args=(get("/echo", method="POST", body=body),))
+        sender.start()
+        response = client.read()
+        sender.join()
+        assert response.complete and response.body == body
+        assert client.ask(get("/")).status == 200
+
+
+def test_a_client_that_reads_slowly_gets_all(gateway, backend, authority):
+    body = b"0123456789abcdef" * 65536 * 4  # 4 MiB
+    backend.on("/big", answer(200, body))
+    with TlsClient(gateway.port, client_context(authority.file), receive_buffer=8192, timeout=20) as client:
+        client.send(get("/big"))
+        time.sleep(0.5)
+        response = client.read()
+    assert response.complete and response.body == body
+
+
+def test_pipelined_requests(gateway, backend, connect):
+    with connect() as client:
+        client.send(get("/1") + get("/2") + get("/3"))
+        assert [client.read().status for _ in range(3)] == [200, 200, 200]
+
+
+def test_the_end_is_announced(gateway, backend, connect):
+    with connect() as client:
+        assert client.ask(get("/", "Connection: close")).status == 200
+        assert client.socket.recv(1) == b""  # close_notify: an end that is cut would raise
+
+
+def test_an_abandoned_connection_leaves_nothing(gateway, backend, connect):
+    for _ in range(10):
+        client = connect()
+        client.send(get("/")[:-2])
+        client.raw.close()
+        client.close()
+    wait_until(lambda: gateway.metric("jwtgate_connections", listener="public") <= 1, what="no connections")
+
+
+def test_hsts_is_on_all_answers(gateway, backend, connect):
+    backend.on("/own", answer(200, b"x", "Strict-Transport-Security: max-age=1"))
+    with connect() as client:
+        for path in ("/", "/own"):
+            assert client.ask(get(path)).all("Strict-Transport-Security") == \
+                ["max-age=2592000; includeSubDomains"]
+        refused = client.ask(b"GET / HTTP/1.1\r\n\r\n")
+        assert refused.status == 400 and refused.get("Strict-Transport-Security")
+
+
+def test_curl(gateway, backend, authority):
+    done = subprocess.run(["curl", "-sS", "--cacert", str(authority.file), "--resolve",
+                           f"a.test:{gateway.port}:127.0.0.1", f"https://a.test:{gateway.port}/", "-w",
+                           " %{http_code} %{http_version}"], capture_output=True, timeout=20, check=False)
+    assert done.stdout == b"ok 200 1.1", done
+
+
+def test_the_expiry_of_certificates_is_shown(gateway):
+    rows = {row: value for row, value in gateway.metrics().items()
+            if row.startswith("jwtgate_certificate_not_after_timestamp_seconds")}
+    assert len(rows) == 2 and all(abs(value - time.time() - 30 * 86400) < 3600 for value in rows.values()), rows
+
+
+def test_draining_ends_handshakes(start, backend, files):
+    gateway = start(tls_config(backend, entry(files["a"])))
+    with gateway.client() as client:
+        client.send(b"\x16\x03\x01")
+        wait_until(lambda: gateway.metric("jwtgate_connections", listener="public") == 1, what="a connection")
+        gateway.stop()
+        assert client.is_closed()
+
+
+def test_modern(start, backend, files, authority):
+    gateway = start(tls_config(backend, entry(files["a"]), profile="modern"))
+    with TlsClient(gateway.port, client_context(authority.file)) as client:
+        assert client.ask(get("/")).status == 200
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        TlsClient(gateway.port, client_context(authority.file, versions=(None, V.TLSv1_2)))
+
+
+# --- the configuration ------------------------------------------------------------------------
+
+
+def check(folder, config, *arguments):
+    file = folder / "checked.jsonc"
+    file.write_text(json.dumps(config, indent=2))
+    return subprocess.run([BINARY, "check", "-c", str(file), *arguments], capture_output=True, text=True,
+                          timeout=30, check=False)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"cert_file": "none.crt"}, "cert_file: cannot open"),
+    ({"key_file": "none.key"}, "key_file: cannot open"),
+    ({"key_file": "b.key"}, "b.key does not belong to the certificate"),
+    ({"key_file": "open.key"}, "can be read by others (mode 0644); chmod 600 it"),
+    ({"cert_file": "a.key"}, "holds no PEM certificate"),
+    ({"key_file": "locked.key"}, "without a passphrase"),
+    ({"hosts": ["a b"]}, '"a b" is not a host name'),
+])
+def test_files_that_cannot_be_used(module_scratch, files, changes, message):
+    (module_scratch / "open.key").write_bytes((module_scratch / "a.key").read_bytes())
+    (module_scratch / "open.key").chmod(0o644)
+    locked = module_scratch / "locked.key"
+    if not locked.exists():
+        subprocess.run(["openssl", "pkey", "-in", files["a"][1], "-aes128", "-passout", "pass:secret", "-out",
+                        str(locked)], check=True, timeout=20)
+        locked.chmod(0o600)
+    done = check(module_scratch, tls_config("127.0.0.1:1", {**entry(files["a"]), **changes}))
+    assert done.returncode == 1 and message in done.stderr, done.stderr
+    assert re.search(r"checked.jsonc:\d+:\d+: error: listeners.public.tls.certificates\[0\]", done.stderr)
+
+
+@pytest.mark.parametrize("tls, message", [
+    ({"client_auth": "require"}, "client_ca_file"),
+    ({"client_ca_file": "ca.crt"}, "client_auth"),
+    ({"client_auth": "require", "client_ca_file": "a.key"}, "holds no PEM certificate"),
+    ({"min_version": "1.1"}, "min_version"),
+    ({"profile": "old"}, "profile"),
+    ({"hsts": {"preload": True}}, "include_subdomains"),
+    ({"certificate": []}, 'did you mean "certificates"'),
+])
+def test_options_that_cannot_be(module_scratch, files, tls, message):
+    done = check(module_scratch, tls_config("127.0.0.1:1", entry(files["a"]), **tls))
+    assert done.returncode == 1 and message in done.stderr, done.stderr
+
+
+def test_two_certificates_for_one_name(module_scratch, files):
+    done = check(module_scratch, tls_config("127.0.0.1:1", entry(files["a"], "a.test"), entry(files["b"], "a.test")))
+    assert done.returncode == 1 and 'two certificates are for "a.test"' in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("name, hosts, rule", [("old", [], "certificate-expired"), ("b", ["a.test"], "certificate-name")])
+def test_doubtful_certificates_are_warned_of(module_scratch, files, name, hosts, rule):
+    config = tls_config("127.0.0.1:1", entry(files[name], *hosts))
+    done = check(module_scratch, config)
+    assert done.returncode == 0 and rule in done.stderr, done.stderr
+    assert check(module_scratch, config, "--strict").returncode == 1
