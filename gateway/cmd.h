@@ -35,7 +35,8 @@ struct command {
 };
 
 extern const struct command command_check, command_completion, command_demo, command_help,
-    command_keys, command_routes, command_run, command_token, command_version;
+    command_keys, command_revocations, command_revoke, command_routes, command_run, command_token,
+    command_version;
 extern const struct command *const commands[]; /* in main.c; ends with NULL */
 const struct command *cmd_find(const char *name);
 

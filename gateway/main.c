@@ -5,8 +5,9 @@
 
 const struct command *const commands[] = {
     /* In the order of the help. */
-    &command_run,   &command_check, &command_demo,       &command_routes,  &command_keys,
-    &command_token, &command_help,  &command_completion, &command_version, NULL,
+    &command_run,  &command_check,      &command_demo,    &command_routes,
+    &command_keys, &command_token,      &command_revoke,  &command_revocations,
+    &command_help, &command_completion, &command_version, NULL,
 };
 
 static int run(const struct command *command, int argc, char **argv)

@@ -7,6 +7,7 @@
 
 enum revocation_on_unavailable { REVOCATION_DENY, REVOCATION_ALLOW };
 
+/* First in what the plugin keeps for a snapshot (gw_plugin.top_size). */
 struct revocation_settings {
     /* As read; max_staleness_ms 0: there is no such key. */
     struct {

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from support import AUDIENCE, ISSUER, Gateway, bearer, claims, config_for, free_port, get, hs256, wait_until
+from support import BINARY, AUDIENCE, ISSUER, Gateway, bearer, claims, config_for, free_port, get, hs256, wait_until
 
 PASSWORD = "a-password-of-redis"
 STALENESS = 0.6
@@ -111,7 +111,8 @@ def ask(gateway, path, jwt):
 
 
 def state(gateway):
-    return next(s for s in ("cold", "live", "stale") if gateway.metric("jwtgate_revocation_state", state=s) == 1)
+    metrics = gateway.metrics()
+    return next(s for s in ("cold", "live", "stale") if metrics[f'jwtgate_revocation_state{{state="{s}"}}'] == 1)
 
 
 def is_revoked(response):
@@ -203,6 +204,7 @@ def test_without_redis_tokens_are_refused_and_the_rest_goes_on(start, backend, r
 
 def test_on_unavailable_allow_lets_through(start, backend, redis):
     gateway = start(on_redis(backend, redis, on_unavailable="allow"), environment=ENVIRONMENT)
+    wait_until(lambda: state(gateway) == "live", 5, "synchronised")
     redis.kill()
     wait_until(lambda: state(gateway) == "stale", 3, "doubt")
     assert ask(gateway, "/filtered", token()).status == 200
@@ -356,6 +358,114 @@ def test_a_damaged_local_store_is_an_error(start, backend, scratch):
     assert gateway.process.wait(10) == 1
     assert "revocations cannot be read" in gateway.log()
     gateway.process = None
+
+
+# --- the commands --------------------------------------------------------------------------------
+
+
+def jwtgate(gateway, *arguments, stdin=None):
+    return subprocess.run([BINARY, *map(str, arguments), "-c", str(gateway.file)], capture_output=True, text=True,
+                          timeout=60, check=False, input=stdin, env=gateway.environment, cwd=gateway.folder)
+
+
+@pytest.fixture(params=["local", "redis"])
+def kept(request, start, backend, scratch):
+    """A gateway over each kind of store."""
+    if request.param == "local":
+        yield start(configuration(backend, {}, server={"state_dir": str(scratch)}))
+    else:
+        server = request.getfixturevalue("redis")
+        yield start(on_redis(backend, server), environment=ENVIRONMENT)
+
+
+def test_revoke_by_jti_and_by_token(kept):
+    jwt, other = token(jti="one"), token(jti="two")
+    for one in (jwt, other):
+        assert ask(kept, "/filtered", one).status == 200
+    done = jwtgate(kept, "revoke", "--jti", "one")
+    assert done.returncode == 0 and done.stdout == "revoked blocklist:jti:one\n", done.stderr
+    assert jwtgate(kept, "revoke", "--token", "-", stdin=other + "\n").returncode == 0
+    time.sleep(STALENESS)
+    for one in (jwt, other):
+        assert is_revoked(ask(kept, "/filtered", one)) and is_revoked(ask(kept, "/strict", one))
+    assert ask(kept, "/filtered", token()).status == 200
+    assert jwtgate(kept, "revocations", "check", "--jti", "one").returncode == 0
+    assert jwtgate(kept, "revocations", "check", "--jti", "three").returncode == 1
+
+
+@pytest.mark.parametrize("option, value", [("--subject", "user-9"), ("--client", "app"), ("--kid", "k1"),
+                                           ("--issuer", ISSUER)])
+def test_revoke_all_that_was_issued_before(kept, option, value):
+    now = int(time.time())
+    before, after = (token(sub="user-9", client_id="app", iat=now + when) for when in (-100, -10))
+    assert jwtgate(kept, "revoke", option, value, "--before", now - 50).returncode == 0
+    time.sleep(STALENESS)
+    assert is_revoked(ask(kept, "/filtered", before))
+    assert ask(kept, "/filtered", after).status == 200
+    assert jwtgate(kept, "revoke", option, value, "--before", now - 90).returncode == 0
+    time.sleep(STALENESS)
+    assert is_revoked(ask(kept, "/filtered", token(sub="user-9", client_id="app", iat=now - 60))), "never made older"
+
+
+def test_a_token_that_has_expired_is_not_stored(kept):
+    done = jwtgate(kept, "revoke", "--jti", "old", "--expires", int(time.time()) - 1000)
+    assert done.returncode == 0 and "nothing to do" in done.stdout
+    assert jwtgate(kept, "revocations", "check", "--jti", "old").returncode == 1
+
+
+def test_redis_gets_a_life_that_covers_the_skew_and_is_never_shortened(start, backend, redis):
+    gateway = start(on_redis(backend, redis), environment=ENVIRONMENT)
+    end = int(time.time()) + 600
+    assert jwtgate(gateway, "revoke", "--jti", "a", "--expires", end).returncode == 0
+    assert redis.command("EXISTS", "blocklist:jti:a") == "1"
+    life = int(redis.command("TTL", "blocklist:jti:a"))
+    assert 880 < life <= 901
+    assert jwtgate(gateway, "revoke", "--jti", "a", "--expires", end - 500).returncode == 0
+    assert int(redis.command("TTL", "blocklist:jti:a")) > 860
+    assert jwtgate(gateway, "revoke", "--jti", "a").returncode == 0
+    assert jwtgate(gateway, "revoke", "--jti", "a", "--expires", end).returncode == 0
+    assert redis.command("TTL", "blocklist:jti:a") == "-1"
+
+
+def test_revoking_without_a_store_is_told(start, backend, redis):
+    gateway = start(on_redis(backend, redis), environment=ENVIRONMENT)
+    redis.kill()
+    done = jwtgate(gateway, "revoke", "--jti", "a")
+    assert done.returncode == 3 and "does not let us in" in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["--jti", ""], ["--jti", "a", "--subject", "b"], ["--token", "x"], ["--jti", "a", "--before", "5"],
+    ["--jti", "a", "--expires", "soon"], ["a"]])
+def test_wrong_ways_to_revoke(arguments):
+    done = subprocess.run([BINARY, "revoke", *arguments], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2 and "Try: jwtgate help revoke" in done.stderr
+
+
+def test_acknowledged_revocations_survive_kill_9_of_everything(start, backend, scratch):
+    """Commands that write and the gateway that reads are killed at random moments."""
+    config = configuration(backend, {}, server={"state_dir": str(scratch)})
+    gateway = start(config)
+    acknowledged = []
+    for i in range(25):
+        writer = subprocess.Popen([BINARY, "revoke", "--jti", f"bad-{i}", "-c", str(gateway.file)],
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=gateway.environment)
+        try:
+            if writer.wait(random.uniform(0.05, 0.35)) == 0:
+                acknowledged.append(f"bad-{i}")
+        except subprocess.TimeoutExpired:
+            writer.kill()
+            writer.wait()
+        writer.stdout.close()
+        if i % 8 == 7:
+            gateway.process.kill()
+            gateway.process.wait()
+            gateway.process = None
+            gateway.start()
+    assert acknowledged
+    for jti in acknowledged:
+        assert is_revoked(ask(gateway, "/filtered", token(jti=jti))), jti
+    assert ask(gateway, "/filtered", token()).status == 200
 
 
 # --- configuration -------------------------------------------------------------------------------

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plugins/revocation/writer.h"
+
+#include "core/clock.h"
+#include "plugins/revocation/local_store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MAP_BYTES     ((size_t)16 << 20)
+#define MAX_MAP_BYTES ((size_t)16 << 30)
+#define NEVER_MS      3600000u
+#define MIN_WAIT_MS   2000u
+
+struct revocation_writer {
+    struct loop *loop;
+    struct resolver *resolver;
+    struct redis *redis;
+    struct offload *offload;
+    struct local_store *local;
+    unsigned timeout_ms;
+
+    bool is_answered;
+    int err;
+    bool is_there;
+    char error[REVOCATION_ERROR_BYTES];
+};
+
+/* One step in Redis, so that two writers cannot shorten what the other one wrote. */
+static const char put_script[] =
+    "local old = redis.call('GET', KEYS[1]) "
+    "local left = redis.call('TTL', KEYS[1]) "
+    "local value, life = ARGV[1], tonumber(ARGV[2]) "
+    "if old and tonumber(old) and tonumber(old) > tonumber(value) then value = old end "
+    "if life == 0 or left == -1 then redis.call('SET', KEYS[1], value) "
+    "else redis.call('SET', KEYS[1], value, 'EX', math.max(life, left)) end "
+    "return 1";
+
+static void keep_error(struct revocation_writer *writer, const char *text)
+{
+    snprintf(writer->error, sizeof(writer->error), "%s", text);
+}
+
+/* ---- waiting ---- */
+
+static void on_timeout(struct loop_timer *timer)
+{
+}
+
+/* Turn the loop until *done or the time is over. */
+static int wait_for(struct revocation_writer *writer, bool (*is_done)(struct revocation_writer *))
+{
+    struct loop_timer timer = { .fn = on_timeout };
+    uint64_t end = clock_ms() + writer->timeout_ms;
+    int err = loop_timer_set(writer->loop, &timer, end);
+
+    while (err == 0 && !is_done(writer)) {
+        if (clock_ms() >= end) {
+            err = ERR_TIMEOUT;
+            break;
+        }
+        loop_turn(writer->loop, true);
+    }
+    loop_timer_remove(writer->loop, &timer);
+    if (err < 0) {
+        keep_error(writer, err_text(err));
+    }
+    return err;
+}
+
+static bool is_connected(struct revocation_writer *writer)
+{
+    return redis_is_ready(writer->redis);
+}
+
+static bool is_answered(struct revocation_writer *writer)
+{
+    return writer->is_answered;
+}
+
+static int wait_for_answer(struct revocation_writer *writer, int err)
+{
+    if (err == 0) {
+        err = wait_for(writer, is_answered);
+        return err < 0 ? err : writer->err;
+    }
+    keep_error(writer, err_text(err));
+    return err;
+}
+
+/* ---- Redis ---- */
+
+static void on_redis(void *arg, int err, const struct redis_reply *reply)
+{
+    struct revocation_writer *writer = arg;
+
+    writer->is_answered = true;
+    writer->err = err;
+    if (err < 0) {
+        keep_error(writer, err_text(err));
+        return;
+    }
+    if (reply->type != REDIS_IS_INTEGER) {
+        writer->err = ERR_BAD_INPUT;
+        snprintf(writer->error, sizeof(writer->error), "redis says: %.*s",
+                 (int)(reply->text.len < 200 ? reply->text.len : 200),
+                 reply->text.len == 0 ? "" : reply->text.ptr);
+        return;
+    }
+    writer->is_there = reply->integer == 1;
+}
+
+static int put_redis(struct revocation_writer *writer, struct slice key, int64_t value,
+                     int64_t expires_at)
+{
+    char value_text[24], life_text[24];
+    int64_t life = expires_at == REVOCATION_FOR_EVER ? 0 : expires_at - clock_unix();
+    int value_len = snprintf(value_text, sizeof(value_text), "%lld", (long long)value);
+    int life_len = snprintf(life_text, sizeof(life_text), "%lld", (long long)life);
+    struct slice argv[6] = { SLICE("EVAL"),
+                             SLICE(put_script),
+                             SLICE("1"),
+                             key,
+                             slice_of(value_text, (size_t)value_len),
+                             slice_of(life_text, (size_t)life_len) };
+
+    writer->is_answered = false;
+    return wait_for_answer(writer, redis_send(writer->redis, 6, argv, on_redis, writer));
+}
+
+static int open_redis(struct revocation_writer *writer, const struct revocation_settings *settings)
+{
+    static const struct redis_ops ops = { NULL, NULL, NULL };
+
+    writer->timeout_ms =
+        settings->client.connect_timeout_ms * 2 + settings->client.command_timeout_ms;
+    if (writer->timeout_ms < MIN_WAIT_MS) {
+        writer->timeout_ms = MIN_WAIT_MS;
+    }
+    writer->resolver = resolver_new(writer->loop);
+    if (writer->resolver != NULL) {
+        writer->redis = redis_new(writer->loop, writer->resolver, &settings->client, &ops, writer);
+    }
+    if (writer->redis == NULL) {
+        keep_error(writer, err_text(ERR_NO_MEMORY));
+        return ERR_NO_MEMORY;
+    }
+    int err = wait_for(writer, is_connected);
+    if (err < 0) {
+        snprintf(writer->error, sizeof(writer->error), "redis at %.*s does not let us in: %s",
+                 (int)(settings->redis.url.len < 128 ? settings->redis.url.len : 128),
+                 settings->redis.url.ptr, err_text(err));
+    }
+    return err;
+}
+
+/* ---- the local store ---- */
+
+static void on_local(void *arg, int err)
+{
+    struct revocation_writer *writer = arg;
+
+    writer->is_answered = true;
+    writer->err = err;
+    if (err < 0) {
+        keep_error(writer, err_text(err));
+    }
+}
+
+static int open_local(struct revocation_writer *writer, const char *state_dir)
+{
+    char folder[4096];
+    struct local_store_options options = { .folder = folder,
+                                           .map_bytes = MAP_BYTES,
+                                           .max_map_bytes = MAX_MAP_BYTES,
+                                           .purge_interval_ms = NEVER_MS };
+
+    writer->timeout_ms = 30000; /* for a slow disk */
+    if (state_dir == NULL) {
+        keep_error(writer, "the configuration has neither server.state_dir nor revocation.redis");
+        return ERR_CONFIG;
+    }
+    snprintf(folder, sizeof(folder), "%s/revocations", state_dir);
+    writer->offload = offload_new(1, 1);
+    if (writer->offload == NULL) {
+        keep_error(writer, err_text(ERR_NO_MEMORY));
+        return ERR_NO_MEMORY;
+    }
+    return local_store_open(&options, writer->loop, writer->offload, &writer->local, writer->error);
+}
+
+/* ---- both ---- */
+
+int revocation_writer_open(const struct revocation_settings *settings, const char *state_dir,
+                           struct revocation_writer **ret, char ret_error[REVOCATION_ERROR_BYTES])
+{
+    struct revocation_writer *writer = calloc(1, sizeof(*writer));
+    int err = ERR_NO_MEMORY;
+
+    if (writer != NULL) {
+        writer->loop = loop_new();
+    }
+    if (writer == NULL || writer->loop == NULL) {
+        snprintf(ret_error, REVOCATION_ERROR_BYTES, "%s", err_text(err));
+    } else {
+        err = revocation_is_local(settings) ? open_local(writer, state_dir)
+                                            : open_redis(writer, settings);
+        memcpy(ret_error, writer->error, REVOCATION_ERROR_BYTES);
+    }
+    if (err < 0) {
+        revocation_writer_close(writer);
+        return err;
+    }
+    *ret = writer;
+    return 0;
+}
+
+void revocation_writer_close(struct revocation_writer *writer)
+{
+    if (writer == NULL) {
+        return;
+    }
+    redis_free(writer->redis);
+    if (writer->resolver != NULL) {
+        resolver_free(writer->resolver);
+    }
+    offload_free(writer->offload);
+    local_store_close(writer->local);
+    if (writer->loop != NULL) {
+        loop_turn(writer->loop, false);
+        loop_free(writer->loop);
+    }
+    free(writer);
+}
+
+int revocation_writer_put(struct revocation_writer *writer, struct slice key, int64_t value,
+                          int64_t expires_at)
+{
+    struct local_entry entry = { .key = key,
+                                 .value = value,
+                                 .expires_at =
+                                     expires_at == REVOCATION_FOR_EVER ? INT64_MAX : expires_at };
+
+    if (writer->redis != NULL) {
+        return put_redis(writer, key, value, expires_at);
+    }
+    writer->is_answered = false;
+    return wait_for_answer(writer, local_store_put(writer->local, &entry, 1, on_local, writer));
+}
+
+int revocation_writer_find(struct revocation_writer *writer, struct slice key)
+{
+    struct slice argv[2] = { SLICE("EXISTS"), key };
+    int64_t value;
+
+    if (writer->redis == NULL) {
+        int err = local_store_find(writer->local, key, &value);
+        if (err < 0) {
+            keep_error(writer, err_text(err));
+        }
+        return err;
+    }
+    writer->is_answered = false;
+    int err = wait_for_answer(writer, redis_send(writer->redis, 2, argv, on_redis, writer));
+    if (err == 0 && !writer->is_there) {
+        return ERR_NOT_FOUND;
+    }
+    return err;
+}
+
+const char *revocation_writer_error(const struct revocation_writer *writer)
+{
+    return writer->error;
+}
