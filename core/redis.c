@@ -67,6 +67,7 @@ struct redis {
     /* Attempts. */
     struct resolve_query *query;
     unsigned attempts; /* since it was last ready */
+    bool hurries;      /* the next attempt comes without a pause */
     struct loop_timer phase_timer, command_timer;
     struct loop_call flush;
     struct loop_grave grave;
@@ -308,18 +309,21 @@ static void redis_close_connection(struct redis *redis)
 static void redis_lose(struct redis *redis, int err)
 {
     redis_close_connection(redis);
-    redis->state = REDIS_PAUSED; /* nothing is added to the queue from here on */
-    uint64_t next_ms = clock_ms() + redis_backoff_ms(redis);
+    redis->state = REDIS_PAUSED;
+    uint64_t next_ms = clock_ms() + (redis->hurries ? 0 : redis_backoff_ms(redis));
     if (loop_timer_set(redis->loop, &redis->phase_timer, next_ms) < 0) {
         (void)err_bug("a reserved timer cannot be set", __FILE__, __LINE__);
     }
-    while (redis->first != NULL) {
+    /* Not what a callback adds meanwhile. */
+    for (unsigned left = redis->count; left > 0 && redis->first != NULL; left--) {
         command_answer(queue_take(redis, &redis->first), err, NULL);
         if (redis->state == REDIS_FREED) {
             return;
         }
     }
-    loop_timer_clear(&redis->command_timer);
+    if (redis->first == NULL) {
+        loop_timer_clear(&redis->command_timer);
+    }
     if (redis->ops->lost != NULL) {
         redis->ops->lost(redis->arg, err);
     }
@@ -332,6 +336,27 @@ void redis_reset(struct redis *redis)
     }
     redis->pending_err = ERR_RESET;
     loop_defer(redis->loop, &redis->flush);
+}
+
+void redis_hurry(struct redis *redis)
+{
+    if (redis->state != REDIS_PAUSED) {
+        return;
+    }
+    redis->hurries = true;
+    if (loop_timer_set(redis->loop, &redis->phase_timer, clock_ms()) < 0) {
+        redis->hurries = false; /* then after the pause */
+    }
+}
+
+void redis_reconnect(struct redis *redis)
+{
+    if (redis->state == REDIS_PAUSED) {
+        redis_hurry(redis);
+        return;
+    }
+    redis->hurries = redis->state != REDIS_FREED;
+    redis_reset(redis);
 }
 
 /* ---- writing ---- */
@@ -425,7 +450,7 @@ int redis_send_within(struct redis *redis, unsigned timeout_ms, unsigned argc,
 {
     struct command *command;
 
-    if (redis->state == REDIS_PAUSED || redis->state == REDIS_FREED) {
+    if ((redis->state == REDIS_PAUSED && !redis->hurries) || redis->state == REDIS_FREED) {
         return ERR_CONNECT;
     }
     if (redis->count >= redis->options.max_queue) {
@@ -736,6 +761,7 @@ static void on_phase_timer(struct loop_timer *timer)
     }
     uint64_t deadline_ms = clock_ms() + redis->options.connect_timeout_ms;
     redis->state = REDIS_CONNECTING;
+    redis->hurries = false;
     int err = loop_timer_set(redis->loop, &redis->phase_timer, deadline_ms);
     if (err < 0) {
         (void)err_bug("a reserved timer cannot be set", __FILE__, __LINE__);

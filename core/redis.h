@@ -85,6 +85,11 @@ void redis_cancel(struct redis *redis, const void *arg);
 void redis_expect_messages(struct redis *redis);
 /* Close this connection and make another: what it said cannot be right. */
 void redis_reset(struct redis *redis);
+/* The server is known to be there: end a pause now. */
+void redis_hurry(struct redis *redis);
+/* The server is known to be another: close this connection (what is pending fails) and make a new one
+ * without a pause. */
+void redis_reconnect(struct redis *redis);
 bool redis_is_ready(const struct redis *redis);
 /* Commands and writes since the start, for tests and numbers. */
 uint64_t redis_command_count(const struct redis *redis);

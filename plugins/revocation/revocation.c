@@ -331,10 +331,11 @@ static void take_filter(void *arg, struct gw_shared *object)
     struct worker *worker = arg;
     struct revocation_filter *filter = (struct revocation_filter *)object;
 
-    /* Another server: what the old one says does not count any more. */
     if (worker->redis != NULL && worker->filter != NULL &&
         worker->filter->server != filter->server) {
-        redis_reset(worker->redis);
+        redis_reconnect(worker->redis); /* what the old one says does not count any more */
+    } else if (worker->redis != NULL) {
+        redis_hurry(worker->redis);
     }
     (void)gw_shared_ref(object);
     revocation_filter_unref(worker->filter);

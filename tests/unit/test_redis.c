@@ -311,6 +311,24 @@ START_TEST(a_stopped_server_misses_the_deadline_and_the_connection_is_gone)
 }
 END_TEST
 
+START_TEST(a_reconnect_is_at_once_and_commands_wait_for_it)
+{
+    struct answer before = { 0 }, after = { 0 };
+
+    with_server("");
+    ck_assert(run_until(&seen.ready, 1));
+    ck_assert_int_eq(ask(&before, "PING", NULL, NULL), 0);
+    redis_reconnect(redis);
+    ck_assert(run_until(&seen.lost, 1));
+    ck_assert_uint_eq(before.count, 1);
+    ck_assert_int_eq(before.err, ERR_RESET);
+    ck_assert_int_eq(ask(&after, "PING", NULL, NULL), 0);
+    ck_assert(run_until(&after.count, 1));
+    ck_assert_int_eq(after.err, 0);
+    ck_assert_uint_eq(seen.ready, 2);
+}
+END_TEST
+
 START_TEST(messages_of_a_subscription_are_pushed)
 {
     struct answer subscribed = { 0 }, published = { 0 };
@@ -524,6 +542,7 @@ int main(void)
     tcase_add_test(real, the_client_may_be_freed_in_a_callback);
     tcase_add_test(real, a_killed_server_fails_what_is_pending_and_comes_back);
     tcase_add_test(real, a_stopped_server_misses_the_deadline_and_the_connection_is_gone);
+    tcase_add_test(real, a_reconnect_is_at_once_and_commands_wait_for_it);
     tcase_add_test(real, messages_of_a_subscription_are_pushed);
     suite_add_tcase(suite, real);
     tcase_add_checked_fixture(lying, setup, teardown);
