@@ -416,8 +416,10 @@ static int stream_start_connect(struct stream *s, struct loop *loop, const struc
     *s = (struct stream){ .fd = -1 };
     int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
+        /* No descriptor for us says nothing about the peer. */
+        int err = errno == EMFILE || errno == ENFILE ? ERR_TOO_BIG : ERR_CONNECT;
         tls_free(tls);
-        return ERR_CONNECT;
+        return err;
     }
 
     stream_init(s, loop, fd, ops, in_max, tls);

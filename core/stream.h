@@ -57,7 +57,7 @@ struct stream {
 /* Take over a connected, non-blocking `fd`.  On error the caller still owns fd. */
 int stream_open(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops,
                 size_t in_max) MUST_CHECK;
-/* Start connecting; `connected` or `gone` follows in a later turn. */
+/* Start connecting; `connected` or `gone` follows in a later turn.  ERR_TOO_BIG: no descriptor left. */
 int stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *addr, socklen_t len,
                    const struct stream_ops *ops, size_t in_max) MUST_CHECK;
 /* The same, encrypted, by what tls_accept() and tls_connect() (core/tls.h) return: taken over, also on

@@ -15,12 +15,14 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#define LISTENER_BACKLOG   4096
-#define LISTENER_BURST     64u  /* connections taken at one event: others get their turn */
-#define LISTENER_PAUSE_MS  100u /* after a lack of descriptors or memory */
-#define LISTENER_PEER_SIZE 16u
+#define LISTENER_BACKLOG          4096
+#define LISTENER_BURST            64u  /* connections taken at one event: others get their turn */
+#define LISTENER_PAUSE_MS         100u /* after a lack of descriptors or memory */
+#define LISTENER_PEER_SIZE        16u
+#define LISTENER_KEPT_DESCRIPTORS 32 /* and a quarter of all */
 
 struct listener {
     struct worker *worker;
@@ -40,11 +42,29 @@ static const struct config_limits *listener_limits(const struct worker *worker)
     return &worker->view->config->server.limits;
 }
 
+/* Clients that wait may not take the descriptors that others need on the way up. */
+static int64_t listener_max_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT32_MAX) {
+        return INT32_MAX;
+    }
+    int64_t kept = (int64_t)limit.rlim_cur / 4 + LISTENER_KEPT_DESCRIPTORS;
+    return (int64_t)limit.rlim_cur > kept ? (int64_t)limit.rlim_cur - kept : 1;
+}
+
 /* The process's limit shared out to the public workers, rounded up. */
 static int64_t listener_max_conns(const struct worker *worker)
 {
     int64_t limit = listener_limits(worker)->connections;
     unsigned workers = worker->gateway->worker_count;
+
+    if (worker->index != 0) {
+        int64_t descriptors = listener_max_descriptors();
+
+        limit = descriptors < limit ? descriptors : limit;
+    }
 
     if (worker->index == 0 || workers <= 2) {
         return limit;

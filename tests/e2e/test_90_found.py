@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from support import (AUDIENCE, ISSUER, CLOSE, answer, bearer, claims, config_for, get, hs256)
+from support import (AUDIENCE, BINARY, ISSUER, CLOSE, answer, bearer, claims, config_for, get, hs256)
 
 
 def provider(**parts):
@@ -120,3 +120,19 @@ def test_a_host_has_one_form_for_the_route_and_the_upstream(start, backend, host
     assert response.status == HOSTS[host]
     if response.status == 200:
         assert backend.last().get("Host") == host.rstrip(".")
+
+
+def test_waiting_clients_leave_descriptors_for_the_way_up(start, backend, scratch):
+    few = scratch / "few"
+    few.write_text(f'#!/bin/sh\nulimit -n 128\nexec "{BINARY}" "$@"\n')
+    few.chmod(0o755)
+    gateway = start(config_for(backend), binary=str(few))
+    with contextlib.ExitStack() as stack:
+        early = stack.enter_context(gateway.client())
+        assert early.ask(get("/")).status == 200
+        backend.drop_connections()
+        for _ in range(150):
+            stack.enter_context(gateway.client()).send(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        time.sleep(0.2)
+        assert early.ask(get("/")).status == 200
+    assert gateway.ask(get("/")).status == 200
