@@ -327,11 +327,28 @@ void attempt_readable(struct attempt *attempt)
 
 /* ---- Ends ---- */
 
+/* Why the connection was lost, when TLS knows better. */
+static const char *lost_reason(const struct attempt *attempt, int err, const char *reason)
+{
+    const struct tls *tls = attempt->conn == NULL ? NULL : attempt->conn->stream.tls;
+
+    return err == ERR_CRYPTO && tls != NULL && tls->failure != NULL ? tls->failure : reason;
+}
+
+static const char *late_reason(const struct attempt *attempt)
+{
+    const struct tls *tls = attempt->conn == NULL ? NULL : attempt->conn->stream.tls;
+
+    return tls != NULL && tls->shaking ? "tls_timeout" : "connect_timeout";
+}
+
 void attempt_gone(struct attempt *attempt, int err)
 {
     switch ((enum attempt_state)attempt->sm.state) {
-    case ATTEMPT_CONNECT: connect_failed(attempt, err_text(err)); return;
-    case ATTEMPT_HEAD: attempt_fail(attempt, OUTCOME_UPSTREAM_RESET, "before_response"); return;
+    case ATTEMPT_CONNECT: connect_failed(attempt, lost_reason(attempt, err, err_text(err))); return;
+    case ATTEMPT_HEAD:
+        attempt_fail(attempt, OUTCOME_UPSTREAM_RESET, lost_reason(attempt, err, "before_response"));
+        return;
     case ATTEMPT_BODY:
         attempt->end =
             attempt->end == 0
@@ -348,7 +365,7 @@ void attempt_gone(struct attempt *attempt, int err)
 void attempt_late(struct attempt *attempt)
 {
     if (attempt->sm.state == ATTEMPT_CONNECT) {
-        connect_failed(attempt, "connect_timeout");
+        connect_failed(attempt, late_reason(attempt));
         return;
     }
     attempt_fail(attempt, OUTCOME_UPSTREAM_TIMEOUT, "response_timeout");

@@ -40,6 +40,9 @@ static void config_free(struct config *config)
     for (size_t i = 0; i < config->listener_count; i++) {
         tls_server_unref(config->listeners[i].tls);
     }
+    for (size_t i = 0; i < config->upstream_count; i++) {
+        tls_client_free(config->upstreams[i].tls);
+    }
     router_free(config->router);
     arena_done(&config->arena);
     free(config);

@@ -96,6 +96,7 @@ struct config_upstream {
     } timeouts;
     int64_t max_connections; /* per worker; 0: no limit; default 1024 */
     int64_t retries;         /* tries after the first, default 1 */
+    struct tls_client *tls;  /* owned; NULL: plain */
 };
 
 /* One link of a route's chain; built when the snapshot is built. */

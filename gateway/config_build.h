@@ -66,6 +66,9 @@ void config_parse_trusted(const struct option_context *ctx, const struct json *v
 extern const struct option config_listener_tls_table[];
 void config_parse_listener_tls(const struct option_context *ctx, const struct json *value,
                                const char *path, void *field); /* struct config_listener */
+extern const struct option config_upstream_tls_table[];
+void config_parse_upstream_tls(const struct option_context *ctx, const struct json *value,
+                               const char *path, void *field); /* struct config_upstream */
 /* "192.0.2.1:80" or "[::1]:80". */
 bool config_address_of(struct slice text, struct sockaddr_storage *ret, socklen_t *ret_len);
 

@@ -148,7 +148,7 @@ static const char *const balancings[] = { "round_robin", "least_request", NULL }
 
 static const struct option upstream_timeouts_table[] = {
     { "connect", OPT_DURATION, UPSTREAM(timeouts.connect) - UPSTREAM(timeouts), .def = "\"1s\"",
-      .min = 1, .max = MINUTES, .help = "To open a connection." },
+      .min = 1, .max = MINUTES, .help = "To open a connection, with TLS's handshake." },
     { "response", OPT_DURATION, UPSTREAM(timeouts.response) - UPSTREAM(timeouts), .def = "\"30s\"",
       .min = 1, .max = 24 * HOURS, .help = "Until the response's head." },
     { "idle", OPT_DURATION, UPSTREAM(timeouts.idle) - UPSTREAM(timeouts), .def = "\"60s\"",
@@ -165,6 +165,8 @@ static const struct option upstream_table[] = {
     { "targets", OPT_CUSTOM, 0, .def = "[\"127.0.0.1:9001\"]", .required = true,
       .parse = config_parse_targets, .sub = config_target_table,
       .help = "\"host:port\" or {\"address\", \"weight\"}." },
+    { "tls", OPT_CUSTOM, 0, .parse = config_parse_upstream_tls, .sub = config_upstream_tls_table,
+      .help = "Encrypt, and check who answers; without: plain HTTP." },
     { "load_balancing", OPT_ENUM, UPSTREAM(balancing), .def = "\"round_robin\"",
       .choices = balancings, .help = "How a target is chosen." },
     { "timeouts", OPT_OBJECT, UPSTREAM(timeouts), .def = "{}", .sub = upstream_timeouts_table,

@@ -260,3 +260,84 @@ void config_parse_listener_tls(const struct option_context *ctx, const struct js
         listener->hsts = text.hsts;
     }
 }
+
+/* ---- upstreams ---- */
+
+#define UPSTREAM_TLS(field) offsetof(struct upstream_tls, field)
+
+struct upstream_tls {
+    struct slice server_name;
+    const char *ca_file, *cert_file, *key_file;
+    bool insecure_skip_verify;
+};
+
+const struct option config_upstream_tls_table[] = {
+    { "server_name", OPT_STRING, UPSTREAM_TLS(server_name), .min = 1, .max = MAX_HOST_IN_CONFIG,
+      .help =
+          "The name that is asked for and that the certificate must have; without: the target's." },
+    { "ca_file", OPT_PATH, UPSTREAM_TLS(ca_file),
+      .help = "PEM: who may issue its certificate; without: the system's authorities." },
+    { "cert_file", OPT_PATH, UPSTREAM_TLS(cert_file),
+      .help = "PEM: our own certificate, then its chain." },
+    { "key_file", OPT_PATH, UPSTREAM_TLS(key_file),
+      .help = "PEM: its private key, readable by us alone." },
+    { "insecure_skip_verify", OPT_BOOL, UPSTREAM_TLS(insecure_skip_verify), .def = "false",
+      .help = "Believe anyone. For tests." },
+    { .name = NULL },
+};
+
+static bool upstream_tls_is_whole(const struct option_context *ctx, const struct json *value,
+                                  const char *path, const struct upstream_tls *text)
+{
+    struct sockaddr_storage addr;
+    socklen_t len;
+
+    if ((text->cert_file == NULL) != (text->key_file == NULL)) {
+        report(ctx, value, path, text->cert_file == NULL ? "key_file" : "cert_file", NULL,
+               text->cert_file == NULL ? "needs a \"cert_file\"" : "needs a \"key_file\"");
+        return false;
+    }
+    if (text->server_name.len > 0 && !host_is_valid(text->server_name) &&
+        !config_address_of(
+            slice_str(arena_printf(ctx->arena, "[%.*s]:1", SLICE_FMT(text->server_name))), &addr,
+            &len)) {
+        report(ctx, value, path, "server_name", "write a host name without a port",
+               "is not a host name");
+        return false;
+    }
+    if (text->insecure_skip_verify) {
+        diag_lint(ctx->diag, "upstream-tls-unverified",
+                  json_get(value, SLICE("insecure_skip_verify")), path,
+                  "name the issuer in \"ca_file\"",
+                  "anyone on the way can answer, and read the tokens");
+    }
+    return true;
+}
+
+void config_parse_upstream_tls(const struct option_context *ctx, const struct json *value,
+                               const char *path, void *field)
+{
+    struct config_upstream *upstream = field;
+    struct upstream_tls text = { 0 };
+    unsigned errors = ctx->diag->errors;
+    char why[TLS_WHY_BYTES];
+    enum tls_part part;
+
+    options_read(ctx, config_upstream_tls_table, value, path, NULL, &text);
+    if (ctx->diag->errors != errors || !upstream_tls_is_whole(ctx, value, path, &text)) {
+        return;
+    }
+    const struct tls_client_options options = {
+        .server_name =
+            text.server_name.len == 0 ? NULL : arena_strdup(ctx->arena, text.server_name),
+        .ca_file = text.ca_file,
+        .cert_file = text.cert_file,
+        .key_file = text.key_file,
+        .insecure_skip_verify = text.insecure_skip_verify,
+    };
+
+    upstream->tls = tls_client_new(&options, &part, why);
+    if (upstream->tls == NULL) {
+        report(ctx, value, path, part_member(part, "ca_file"), part_remedy(part, why), why);
+    }
+}

@@ -54,6 +54,7 @@ int upstreams_init(struct worker *worker)
 static void target_done(struct upstream_target *target)
 {
     upstream_pool_clear(target);
+    tls_session_clear(&target->session);
     if (target->query != NULL) {
         resolver_cancel(target->query);
     }

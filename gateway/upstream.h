@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/resolve.h"
+#include "core/tls.h"
 #include "gateway/config.h"
 
 struct upstream_conn;
@@ -18,6 +19,7 @@ struct upstream_target {
     uint64_t avoid_until_ms;
     struct upstream_conn *idle; /* newest first (upstream_pool.c) */
     unsigned idle_count;
+    struct tls_session session; /* for the next connection */
 
     /* Names only: the last good answer is kept when a later one fails. */
     struct resolve_address addresses[RESOLVE_MAX_ADDRESSES];

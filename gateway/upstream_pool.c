@@ -105,6 +105,22 @@ struct upstream_conn *upstream_pool_lease(struct upstream_target *target, struct
     return conn;
 }
 
+static int start_connecting(struct upstream_conn *conn, const struct sockaddr_storage *addr,
+                            socklen_t len)
+{
+    struct upstream_target *target = conn->target;
+    const struct tls_client *tls = target->upstream->config->tls;
+    const struct sockaddr *to = (const struct sockaddr *)addr;
+
+    if (tls == NULL) {
+        return stream_connect(&conn->stream, loop_of(conn), to, len, &upstream_stream_ops,
+                              UPSTREAM_IN_MAX_BYTES);
+    }
+    return stream_connect_tls(&conn->stream, loop_of(conn), to, len, &upstream_stream_ops,
+                              UPSTREAM_IN_MAX_BYTES,
+                              tls_connect(tls, target->config->host.ptr, &target->session));
+}
+
 struct upstream_conn *upstream_pool_open(struct upstream_target *target, struct attempt *attempt,
                                          const struct sockaddr_storage *addr, socklen_t len,
                                          int *ret_err)
@@ -124,8 +140,7 @@ struct upstream_conn *upstream_pool_open(struct upstream_target *target, struct 
     conn->target = target;
     conn->attempt = attempt;
     conn->timer.fn = on_timer;
-    *ret_err = stream_connect(&conn->stream, upstream->worker->loop, (const struct sockaddr *)addr,
-                              len, &upstream_stream_ops, UPSTREAM_IN_MAX_BYTES);
+    *ret_err = start_connecting(conn, addr, len);
     if (*ret_err != 0) {
         free(conn);
         return NULL;
