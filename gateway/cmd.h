@@ -34,9 +34,18 @@ struct command {
     int (*run)(struct cmd_line *line);
 };
 
-extern const struct command command_check, command_completion, command_demo, command_help,
-    command_keys, command_revocations, command_revoke, command_routes, command_run, command_token,
-    command_version;
+extern const struct command command_check;
+extern const struct command command_completion;
+extern const struct command command_demo;
+extern const struct command command_explain;
+extern const struct command command_help;
+extern const struct command command_keys;
+extern const struct command command_revocations;
+extern const struct command command_revoke;
+extern const struct command command_routes;
+extern const struct command command_run;
+extern const struct command command_token;
+extern const struct command command_version;
 extern const struct command *const commands[]; /* in main.c; ends with NULL */
 const struct command *cmd_find(const char *name);
 

@@ -25,8 +25,7 @@ static int run(struct cmd_line *line)
 static const struct cmd_option options[] = {
     CMD_OPTION_CONFIG,
     { 's', "strict", NULL, "warnings are errors", true },
-    { 'p', "print", NULL, "print the configuration with all defaults; secrets as their source",
-      true },
+    { 'p', "print", NULL, "print the configuration with all defaults, without secrets", true },
     { 'o', "online", NULL, "also fetch the keys of each provider with \"jwks\"", true },
     { 'q', "quiet", NULL, "only the exit code", true },
     { 'j', "json", NULL, "messages as a JSON array on standard output", true },
@@ -35,7 +34,7 @@ static const struct cmd_option options[] = {
 
 const struct command command_check = {
     .name = "check",
-    .usage = "[-c FILE] [--strict] [--print] [--online] [--quiet] [--json]",
+    .usage = "[-c FILE] [--strict] [--online] [--print] [--quiet] [--json]",
     .summary = "check a configuration without starting",
     .about = "Read a configuration and say all that is wrong with it, and what is valid and\n"
              "dangerous (warnings, each with the name of its rule).  Nothing is started;\n"

@@ -416,8 +416,8 @@ const struct command command_keys = {
              "thumbprint FILE...",
     .summary = "make keys and show them",
     .about = "generate writes a private key (mode 0600) and its public key beside it, or a\n"
-             "secret, and prints its kid (RFC 7638).  list shows the keys of the configuration,\n"
-             "jwks the public keys of files as a set.",
+             "secret, and prints its kid (RFC 7638).  list shows the keys of the\n"
+             "configuration, jwks the public keys of files as a set.",
     .words = words,
     .options = options,
     .examples = "keys generate -o 2026-11.pem\n"

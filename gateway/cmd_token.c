@@ -5,6 +5,7 @@
 #include "gateway/cmd.h"
 #include "gateway/cmd_config.h"
 #include "gateway/cmd_key.h"
+#include "gateway/cmd_print.h"
 #include "plugins/jwt/jwt_auth.h"
 
 #include <openssl/evp.h>
@@ -31,56 +32,7 @@ struct arguments {
     int64_t now;
 };
 
-/* ---- JSON as text, safe for a terminal ---- */
-
-static void print_string(FILE *out, struct slice text)
-{
-    size_t size = 6 * text.len + 1;
-    char *escaped = malloc(size);
-    size_t len = escaped == NULL ? 0 : json_escape(text, escaped, size);
-
-    fputc('"', out);
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)escaped[i];
-
-        /* DEL and the C1 controls, which terminals may obey. */
-        if (c == 0x7f) {
-            fputs("\\u007f", out);
-        } else if (c == 0xc2 && i + 1 < len && (unsigned char)escaped[i + 1] < 0xa0) {
-            fprintf(out, "\\u%04x", (unsigned char)escaped[++i]);
-        } else {
-            fputc(c, out);
-        }
-    }
-    fputc('"', out);
-    free(escaped);
-}
-
-static void print_value(FILE *out, const struct json *value)
-{
-    bool is_object = value->type == JSON_OBJECT;
-
-    switch (value->type) {
-    case JSON_NULL: fputs("null", out); return;
-    case JSON_BOOL: fputs(value->boolean ? "true" : "false", out); return;
-    case JSON_NUMBER: fprintf(out, "%.*s", SLICE_FMT(value->text)); return;
-    case JSON_STRING: print_string(out, value->text); return;
-    case JSON_ARRAY:
-    case JSON_OBJECT: break;
-    }
-    fputc(is_object ? '{' : '[', out);
-    for (const struct json *item = value->child; item != NULL; item = item->next) {
-        if (item != value->child) {
-            fputc(',', out);
-        }
-        if (is_object) {
-            print_string(out, item->key);
-            fputc(':', out);
-        }
-        print_value(out, item);
-    }
-    fputc(is_object ? '}' : ']', out);
-}
+/* ---- showing ---- */
 
 /* One member a line; times also as dates. */
 static void print_members(const struct json *object, int64_t now)
@@ -91,9 +43,9 @@ static void print_members(const struct json *object, int64_t now)
 
     for (const struct json *item = object->child; item != NULL; item = item->next) {
         fputs("  ", stdout);
-        print_string(stdout, item->key);
+        cmd_print_string(stdout, item->key);
         fputs(": ", stdout);
-        print_value(stdout, item);
+        cmd_print_json(stdout, item);
         for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
             if (slice_eq(item->key, times[i]) && claims_numeric_date(item, &unix_time) &&
                 unix_time >= 0) {
@@ -154,9 +106,9 @@ static int inspect(struct arguments *args)
     }
     if (args->as_json) {
         fputs("{\"verified\":false,\"header\":", stdout);
-        print_value(stdout, header);
+        cmd_print_json(stdout, header);
         fputs(",\"claims\":", stdout);
-        print_value(stdout, claims);
+        cmd_print_json(stdout, claims);
         puts("}");
         return EXIT_YES;
     }
@@ -185,11 +137,11 @@ static void print_verdict(const struct arguments *args, const struct verdict *ve
         printf("{\"valid\":%s,\"reason\":\"%s\"", is_ok ? "true" : "false", reason);
         if (verdict->provider != NULL) {
             fputs(",\"provider\":", stdout);
-            print_string(stdout, verdict->provider->element.name);
+            cmd_print_string(stdout, verdict->provider->element.name);
         }
         if (is_ok) {
             fputs(",\"claims\":", stdout);
-            print_value(stdout, verdict->token->claims);
+            cmd_print_json(stdout, verdict->token->claims);
         }
         puts("}");
         return;
@@ -390,7 +342,7 @@ static void write_member(FILE *out, const char *name, struct slice value)
 {
     if (!slice_is_absent(value)) {
         fprintf(out, "\"%s\":", name);
-        print_string(out, value);
+        cmd_print_string(out, value);
         fputc(',', out);
     }
 }
@@ -408,7 +360,7 @@ static void write_audiences(FILE *out, const struct arguments *args, const struc
         fputs("\"aud\":[", out);
         for (size_t i = 0; i < args->audience_count; i++) {
             fputs(i == 0 ? "" : ",", out);
-            print_string(out, slice_str(args->audiences[i]));
+            cmd_print_string(out, slice_str(args->audiences[i]));
         }
         fputs("],", out);
     }
@@ -431,12 +383,12 @@ static int write_claim(FILE *out, struct arguments *args, const char *text)
     const struct json *value =
         json_parse(&args->arena, slice_str(equals + 1), &json_limits_token, NULL);
 
-    print_string(out, name);
+    cmd_print_string(out, name);
     fputc(':', out);
     if (value == NULL) {
-        print_string(out, slice_str(equals + 1));
+        cmd_print_string(out, slice_str(equals + 1));
     } else {
-        print_value(out, value);
+        cmd_print_json(out, value);
     }
     fputc(',', out);
     return 0;
@@ -633,7 +585,7 @@ static const struct cmd_option options[] = {
     CMD_OPTION_CONFIG,
     { 'p', "provider", "NAME", "of the configuration", true },
     { 'f', "token-file", "FILE", "instead of standard input", true },
-    { 't', "at", "TIME", "instead of now: 2026-11-24T20:00:00Z, or seconds since 1970", true },
+    { 't', "at", "TIME", "instead of now: 2026-11-24T20:00:00Z, or UNIX seconds", true },
     CMD_OPTION_JSON,
     { 'k', "key", "FILE", "issue: private key in PEM, or a secret", true },
     { 'a', "alg", "ALG", "issue: by default the first that fits the key", true },

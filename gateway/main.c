@@ -3,11 +3,23 @@
 
 #include <string.h>
 
+/* In the order of the help. */
 const struct command *const commands[] = {
-    /* In the order of the help. */
-    &command_run,  &command_check,      &command_demo,    &command_routes,
-    &command_keys, &command_token,      &command_revoke,  &command_revocations,
-    &command_help, &command_completion, &command_version, NULL,
+    /* clang-format off */
+    &command_run,
+    &command_check,
+    &command_demo,
+    &command_routes,
+    &command_explain,
+    &command_keys,
+    &command_token,
+    &command_revoke,
+    &command_revocations,
+    &command_help,
+    &command_completion,
+    &command_version,
+    NULL,
+    /* clang-format on */
 };
 
 static int run(const struct command *command, int argc, char **argv)

@@ -433,6 +433,18 @@ void request_run(struct request *req)
     req->running = said == STEP_END; /* nothing moves it any more */
 }
 
+bool request_decide(struct request *req)
+{
+    if (req->outcome != OUTCOME_NONE || req->sm.state >= REQ_CONNECT) {
+        return false;
+    }
+    req->running = true; /* what fails is only noted */
+    enum step said = step(req);
+
+    req->running = false;
+    return said == STEP_NEXT && req->outcome == OUTCOME_NONE && req->sm.state < REQ_CONNECT;
+}
+
 /* ---- Events ---- */
 
 void request_fail(struct request *req, enum outcome outcome, const char *reason)

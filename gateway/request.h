@@ -112,6 +112,9 @@ struct request *request_new(struct conn *conn);
 /* Drive: run states until one waits or the request ends.  Events record what happened, then call
  * this; a call from inside is remembered. */
 void request_run(struct request *req);
+/* For `explain`: run one state of those before an upstream is asked.  False: it is decided (an outcome, or
+ * REQ_CONNECT), or a plugin waits.  request_client_gone() ends such a request. */
+bool request_decide(struct request *req);
 /* Free the worker's spare blocks. */
 void request_pool_clear(struct worker *worker);
 

@@ -407,6 +407,17 @@ static enum jwt_reason find_token(struct gw_request *req, const struct jwt_route
     return ret->has_other_scheme ? JWT_AUTH_SCHEME_UNSUPPORTED : JWT_TOKEN_MISSING;
 }
 
+enum jwt_reason jwt_find_token(struct gw_request *req, const struct jwt_route *route,
+                               struct slice *ret_token, const struct token_source **ret_source)
+{
+    struct found found;
+    enum jwt_reason reason = find_token(req, route, &found);
+
+    *ret_token = found.token;
+    *ret_source = found.source;
+    return reason;
+}
+
 /* ---- what the upstream sees ---- */
 
 /* `text` without the pairs of this name, joined by `joint`; absent: no memory. */

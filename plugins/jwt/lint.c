@@ -221,12 +221,27 @@ static void check_claims(const struct lint *lint, const struct provider *provide
     }
 }
 
+/* allow_http is the permission; an address with https does not need it. */
+static void check_jwks(const struct lint *lint, const struct provider *provider)
+{
+    const struct jwks_options *jwks = &provider->jwks;
+
+    if (!provider->has_jwks || !jwks->allow_http ||
+        (!slice_is_absent(jwks->uri) && !slice_starts_with(jwks->uri, SLICE("http:")))) {
+        return;
+    }
+    diag_lint(lint->ctx->diag, "jwks-over-http", place_of(provider, "jwks"),
+              path_of(lint, provider, "jwks"), "write an https address, with \"ca_file\" if needed",
+              "who sits between can replace the keys and then issue any token");
+}
+
 static void check_provider(const struct lint *lint, size_t index)
 {
     const struct provider *provider = &lint->providers[index];
 
     check_claims(lint, provider);
     check_token_source(lint, provider);
+    check_jwks(lint, provider);
     for (size_t i = 0; i < provider->key_count; i++) {
         check_secret(lint, provider, &provider->keys[i]);
         check_same_key(lint, index, i);

@@ -9,6 +9,7 @@
 #include "plugins/jwt/jwt_auth.h"
 #include "plugins/revocation/config.h"
 #include "plugins/revocation/keys.h"
+#include "plugins/revocation/lint.h"
 #include "plugins/revocation/local_store.h"
 
 #include <stdio.h>
@@ -82,6 +83,12 @@ static int config_init(void *config, void *top_arg, const struct option_context 
         return ERR_CONFIG;
     }
     return GW_NOT_ON_ROUTE;
+}
+
+static void lint(const void *top, const struct option_context *ctx,
+                 const struct gw_lint_route *routes, size_t count)
+{
+    revocation_lint(&((const struct top *)top)->settings, ctx, routes, count);
 }
 
 /* ---- the process: one for all workers ---- */
@@ -718,4 +725,5 @@ const struct gw_plugin revocation_plugin = {
     .on_end = on_end,
     .process_init = process_init,
     .process_done = process_done,
+    .lint = lint,
 };
