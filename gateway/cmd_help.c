@@ -10,7 +10,7 @@ void cmd_print_commands(FILE *out)
 {
     fputs("usage: jwtgate COMMAND [OPTIONS]\n\nCommands\n", out);
     for (size_t i = 0; commands[i] != NULL; i++) {
-        fprintf(out, "  %-10s  %s\n", commands[i]->name, commands[i]->summary);
+        fprintf(out, "  %-11s  %s\n", commands[i]->name, commands[i]->summary);
     }
     fputs("\nThe configuration is ./jwtgate.jsonc, else /etc/jwtgate/jwtgate.jsonc, or -c FILE.\n"
           "\nExit codes\n"
