@@ -55,6 +55,8 @@ enum config_error_detail { CONFIG_DETAIL_NONE, CONFIG_DETAIL_REASON };
 
 enum config_service { CONFIG_PUBLIC, CONFIG_ADMIN, CONFIG_ECHO };
 
+enum config_redirect { CONFIG_REDIRECT_NONE, CONFIG_REDIRECT_HTTPS };
+
 struct config_certificate {
     struct slice host; /* its first one */
     int64_t not_after; /* Unix time */
@@ -69,6 +71,7 @@ struct config_listener {
     struct tls_server *tls;      /* a reference; NULL: plain */
     struct config_certificate *certificates;
     size_t certificate_count;
+    int redirect;      /* enum config_redirect */
     struct slice hsts; /* value of Strict-Transport-Security; empty: not sent */
     unsigned index;
 };

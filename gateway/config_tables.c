@@ -108,11 +108,15 @@ static const struct option server_table[] = {
     { .name = NULL },
 };
 
+static const char *const redirects[] = { "none", "https", NULL };
+
 static const struct option listener_table[] = {
     { "address", OPT_CUSTOM, 0, .def = "\"0.0.0.0:8080\"", .required = true,
       .parse = config_parse_listener_address, .help = "IP address and port; port 0: any." },
     { "tls", OPT_CUSTOM, 0, .parse = config_parse_listener_tls, .sub = config_listener_tls_table,
       .help = "Encrypt; without: plain HTTP." },
+    { "redirect", OPT_ENUM, offsetof(struct config_listener, redirect), .def = "\"none\"",
+      .choices = redirects, .help = "\"https\": serve nothing, send clients on to https." },
     { .name = NULL },
 };
 
@@ -253,11 +257,22 @@ static bool same_address(const struct config_listener *a, const struct config_li
     return port != 0 && memcmp(&a->address, &b->address, a->address_len) == 0;
 }
 
+static void check_redirect(struct config_loader *loader, const struct config_listener *listener,
+                           const char *path)
+{
+    if (listener->redirect != CONFIG_REDIRECT_NONE && listener->tls != NULL) {
+        diag_at(loader->diag, DIAG_ERROR, json_get(listener->element.where, SLICE("redirect")),
+                path, "leave out \"tls\" or \"redirect\"",
+                "a listener with TLS does not send to https");
+    }
+}
+
 static void check_listener(struct config_loader *loader, const struct config_listener *listener)
 {
     const struct option_element *element = &listener->element;
     const char *path = options_join(&loader->ctx, "listeners", element->name);
 
+    check_redirect(loader, listener, path);
     for (unsigned i = 0; i < listener->index; i++) {
         const struct config_listener *other = &loader->config->listeners[i];
 

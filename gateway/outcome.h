@@ -6,6 +6,7 @@
 #define OUTCOME_TABLE(X)                                                                           \
     X(UPSTREAM, 0, "upstream")                                                                     \
     X(LOCAL, 200, "local")                                                                         \
+    X(REDIRECT, 308, "redirect")                                                                   \
     X(DENIED, 401, "denied")                                                                       \
     X(NO_ROUTE, 404, "no_route")                                                                   \
     X(METHOD_NOT_ALLOWED, 405, "method_not_allowed")                                               \

@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "gateway/forward.h"
 #include "gateway/identify.h"
+#include "gateway/redirect.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -75,6 +76,12 @@ static int add_fields(struct request *req, unsigned status, struct slice content
 
     if (err == 0) {
         err = headers_add_id(headers, HEADER_CONTENT_TYPE, content_type);
+    }
+    if (err == 0 && req->outcome == OUTCOME_REDIRECT) {
+        struct slice location = redirect_location(req);
+
+        err = slice_is_absent(location) ? ERR_NO_MEMORY
+                                        : headers_add(headers, SLICE("location"), location);
     }
     if (err == 0 && req->reply != NULL && !slice_is_absent(req->reply->www_authenticate)) {
         err = headers_add_id(headers, HEADER_WWW_AUTHENTICATE, req->reply->www_authenticate);

@@ -15,6 +15,7 @@
 #include "gateway/forward.h"
 #include "gateway/identify.h"
 #include "gateway/metrics.h"
+#include "gateway/redirect.h"
 #include "gateway/relay.h"
 #include "gateway/reply.h"
 #include "gateway/router.h"
@@ -206,6 +207,13 @@ static enum router_result find_route(struct request *req)
 static enum step step_route(struct request *req)
 {
     identify_client(req);
+    if (redirect_is_due(req)) {
+        bool has_host = req->head.authority.len > 0;
+
+        request_fail(req, has_host ? OUTCOME_REDIRECT : OUTCOME_BAD_REQUEST,
+                     has_host ? NULL : "no_host");
+        return STEP_NEXT;
+    }
     switch (find_route(req)) {
     case ROUTER_NO_ROUTE: request_fail(req, OUTCOME_NO_ROUTE, NULL); return STEP_NEXT;
     case ROUTER_METHOD_NOT_ALLOWED:

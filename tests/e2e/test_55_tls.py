@@ -349,3 +349,123 @@ def test_doubtful_certificates_are_warned_of(module_scratch, files, name, hosts,
     done = check(module_scratch, config)
     assert done.returncode == 0 and rule in done.stderr, done.stderr
     assert check(module_scratch, config, "--strict").returncode == 1
+
+
+# --- on to https -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def redirecting(module_scratch, shared_backend, files):
+    from support import Gateway
+    folder = module_scratch / "redirecting"
+    folder.mkdir()
+    config = tls_config(shared_backend, entry(files["a"]))
+    config["listeners"]["secure"] = config["listeners"]["public"]
+    config["listeners"]["public"] = {"address": f"127.0.0.1:{free_port()}", "redirect": "https"}
+    config["admin"]["public_path"] = "/-"
+    gateway = Gateway(folder, config).start()
+    gateway.secure_port = int(config["listeners"]["secure"]["address"].rsplit(":", 1)[1])
+    yield gateway
+    gateway.stop()
+
+
+@pytest.mark.parametrize("target, host, location", [
+    ("/", "a.test", "https://a.test/"),
+    ("/x/y?a=b&c=%20d", "a.test", "https://a.test/x/y?a=b&c=%20d"),
+    ("/?", "a.test", "https://a.test/?"),
+    ("//evil.test/%2e%2e/x", "a.test", None),
+    ("/", "a.test:80", "https://a.test/"),
+    ("/", "[::1]", "https://[::1]/"),
+    ("/", "a.test:OWN", "https://a.test:SECURE/"),
+    ("http://a.test/absolute", "a.test", "https://a.test/absolute"),
+])
+def test_a_plain_listener_sends_to_https(redirecting, target, host, location):
+    host = host.replace("OWN", str(redirecting.port))
+    response = redirecting.ask(get(target, host=host))
+    if location is None:
+        assert response.status == 400 or response.get("Location").startswith("https://a.test/"), response
+        return
+    assert response.status == 308
+    assert response.get("Location") == location.replace("SECURE", str(redirecting.secure_port))
+    assert not response.get("Strict-Transport-Security")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
+def test_every_method_is_sent_on(redirecting, backend, method):
+    body = b"x" * 1000 if method in ("POST", "PUT") else None
+    with redirecting.client() as client:
+        response = client.ask(get("/item", method=method, body=body), method)
+        assert response.status == 308 and response.get("Location") == "https://gateway.test/item"
+    assert not backend.requests
+    assert redirecting.access_line(method=method)["outcome"] == "redirect"
+
+
+def test_without_a_host_there_is_nowhere_to_go(redirecting):
+    assert redirecting.ask(b"GET / HTTP/1.0\r\n\r\n").status == 400
+
+
+def test_health_is_served_there_too(redirecting):
+    assert redirecting.ask(get("/-")).status != 308
+
+
+def test_the_other_listener_serves(redirecting, backend, authority):
+    with TlsClient(redirecting.secure_port, client_context(authority.file)) as client:
+        assert client.ask(get("/")).status == 200
+
+
+def test_tls_and_redirect_exclude_each_other(module_scratch, files):
+    config = tls_config("127.0.0.1:1", entry(files["a"]))
+    config["listeners"]["public"]["redirect"] = "https"
+    done = check(module_scratch, config)
+    assert done.returncode == 1 and "does not send to https" in done.stderr, done.stderr
+
+
+# --- client certificates -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def demanding(module_scratch, shared_backend, files, authority):
+    from support import Gateway
+    gateways = {}
+    for auth in ("require", "request"):
+        folder = module_scratch / auth
+        folder.mkdir()
+        gateways[auth] = Gateway(folder, tls_config(shared_backend, entry(files["a"]), entry(files["b"], "b.test"),
+                                                    client_auth=auth, client_ca_file=str(authority.file))).start()
+    yield gateways
+    for gateway in gateways.values():
+        gateway.stop()
+
+
+@pytest.mark.parametrize("version", [V.TLSv1_2, V.TLSv1_3])
+@pytest.mark.parametrize("auth, cert, is_ok", [
+    ("require", "client", True), ("require", None, False), ("require", "stranger", False), ("require", "old", False),
+    ("request", "client", True), ("request", None, True), ("request", "stranger", False),
+])
+@pytest.mark.parametrize("host", ["a.test", "b.test"])
+def test_client_certificates(demanding, backend, authority, files, version, auth, cert, is_ok, host):
+    context = client_context(authority.file, cert=files[cert] if cert else None, versions=(version, version))
+    try:
+        with TlsClient(demanding[auth].port, context, host) as client:
+            response = client.ask(get("/"))
+            assert is_ok == (response is not None and response.status == 200)
+    except (ssl.SSLError, ConnectionError):
+        assert not is_ok
+    assert bool(backend.requests) == is_ok
+
+
+def test_a_resumed_session_remembers_the_client_certificate(demanding, backend, authority, files):
+    context = client_context(authority.file, cert=files["client"])
+    session = None
+    for turn in range(3):
+        with TlsClient(demanding["require"].port, context, session=session) as client:
+            assert client.ask(get("/")).status == 200
+            assert client.socket.session_reused == (turn > 0)
+            session = client.socket.session
+
+
+def test_why_a_client_was_refused_is_counted(demanding, authority):
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        TlsClient(demanding["require"].port,
+                  client_context(authority.file, versions=(V.TLSv1_2, V.TLSv1_2))).close()
+    assert demanding["require"].metric("jwtgate_tls_handshakes_total", result="tls_certificate_missing") >= 1
