@@ -63,12 +63,15 @@ struct tls_client_options {
 struct tls_client *tls_client_new(const struct tls_client_options *options, enum tls_part *ret_part,
                                   char why[TLS_WHY_BYTES]);
 void tls_client_free(struct tls_client *client); /* NULL is fine; connections may live on */
+/* The same number for the same certificates, names and options, also of another tls_client: its
+ * connections and sessions are as good. */
+uint64_t tls_client_id(const struct tls_client *client);
 
 /* The last session with one server (one `host`), for the next connection.  Zeroed: none. Owned by one thread,
  * outlives the connections that use it. */
 struct tls_session {
     struct ssl_session_st *session;
-    uint64_t client; /* which tls_client it was made by: another one checks anew */
+    uint64_t client; /* id of the tls_client that it was made by: another one checks anew */
 };
 void tls_session_clear(struct tls_session *session);
 
@@ -78,7 +81,7 @@ struct tls {
     struct ssl_st *ssl;
     struct tls_server *server;   /* a reference; NULL: we are the client */
     struct tls_session *session; /* client: where to keep it */
-    uint64_t client;
+    uint64_t client;             /* id of the tls_client */
     uint64_t start_ns;
     const char *failure; /* static word, when ERR_CRYPTO was returned */
     int fd;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to core/tls.c and core/tls_context.c. */
+/* Private to the core/tls*.c files. */
 #pragma once
 
 #include "core/tls.h"
@@ -10,10 +10,21 @@
 SSL *tls_server_ssl(struct tls_server *server);
 SSL *tls_client_ssl(const struct tls_client *client, const char *host);
 struct tls_server *tls_server_ref(struct tls_server *server);
-/* No two of them are the same while the process lives. */
-uint64_t tls_client_id(const struct tls_client *client);
 /* Callback: a server has given us a session. */
 int tls_keep_session(SSL *ssl, SSL_SESSION *session);
+
+/* core/tls_context.c */
+SSL_CTX *tls_context_new(const SSL_METHOD *method, bool only_1_3);
+/* A certificate with its chain, and its key. */
+int tls_load_pair(SSL_CTX *ctx, const char *cert_file, const char *key_file,
+                  enum tls_part *ret_part, char *why) MUST_CHECK;
+/* The certificates of a file into `store`, their subjects into `names` (may be NULL). */
+int tls_load_authorities(X509_STORE *store, STACK_OF(X509_NAME) * names, const char *file,
+                         char *why) MUST_CHECK;
+/* Mix certificates into `sum`; their order does not matter. */
+#define TLS_DIGEST_BYTES 32
+void tls_digest_store(X509_STORE *store, unsigned char sum[TLS_DIGEST_BYTES]);
+void tls_digest_cert(const X509 *cert, unsigned char sum[TLS_DIGEST_BYTES]);
 
 /* core/tls_tickets.c: let the context's tickets be sealed with the process's rotating keys. */
 int tls_tickets_use(SSL_CTX *ctx) MUST_CHECK;

@@ -93,10 +93,21 @@ static void idle_unlink(struct upstream_conn *conn)
     target->idle_count--;
 }
 
+/* A reload may have brought other authorities: what was checked by the old ones is not enough. */
+static bool is_checked(const struct upstream_conn *conn)
+{
+    const struct tls_client *tls = conn->target->upstream->config->tls;
+
+    return tls == NULL || conn->stream.tls->client == tls_client_id(tls);
+}
+
 struct upstream_conn *upstream_pool_lease(struct upstream_target *target, struct attempt *attempt)
 {
-    struct upstream_conn *conn = target->idle;
+    struct upstream_conn *conn;
 
+    while ((conn = target->idle) != NULL && !is_checked(conn)) {
+        upstream_conn_close(conn);
+    }
     if (conn == NULL) {
         return NULL;
     }

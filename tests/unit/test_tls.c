@@ -469,11 +469,17 @@ END_TEST
 
 START_TEST(a_client_with_other_options_checks_anew)
 {
+    const struct tls_client_options named = { .ca_file = "ca.crt", .server_name = "a.test" };
+
     serve("a");
     trust();
     shake("a.test");
     assert_talk();
-    trust();
+    trust(); /* a reload that changes nothing */
+    shake("a.test");
+    assert_talk();
+    ck_assert(tls_is_resumed(us.stream.tls));
+    trust_with(&named);
     shake("a.test");
     assert_talk();
     ck_assert(!tls_is_resumed(us.stream.tls));
