@@ -5,7 +5,6 @@ import re
 import socket
 import ssl
 import subprocess
-import threading
 import time
 
 import pytest
@@ -213,10 +212,7 @@ def test_large_bodies_both_ways(gateway, backend, connect):
     body = bytes(range(256)) * 4096 * 8  # 8 MiB
     backend.on("/echo", lambda connection: answer(200, connection.read_body()))
     with connect() as client:
-        sender = threading.Thread(target=client.send, args=(get("/echo", method="POST", body=body),))
-        sender.start()
-        response = client.read()
-        sender.join()
+        response = client.ask(get("/echo", method="POST", body=body))
         assert response.complete and response.body == body
         assert client.ask(get("/")).status == 200
 
