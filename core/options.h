@@ -57,6 +57,9 @@ struct option {
     void (*parse)(const struct option_context *ctx, const struct json *value, const char *path,
                   void *field);
     const char *help; /* one sentence for the reference */
+    /* OPT_CUSTOM: JSON Schema of the value, where "@" stands for that of an object by `sub`.  NULL: `sub`'s
+     * object, else a value like the default. */
+    const char *schema;
 };
 /* A table ends with .name = NULL. Structs of OPT_MAP elements may start with
  * `struct option_element` to learn their name and place. */

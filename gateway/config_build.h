@@ -82,5 +82,8 @@ const struct option *config_route_print_table(struct config_loader *loader);
 /* "a, b, c" of the names (at most 10), for messages. */
 const char *config_upstream_names(struct config_loader *loader);
 
+/* config_load.c: the keys at the top, with those of plugins and routes, for printing; NULL: no memory. */
+const struct option *config_print_table(struct config_loader *loader);
+
 /* config_lint.c: warnings about values of a snapshot without errors. */
 void config_lint(struct config_loader *loader);

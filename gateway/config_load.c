@@ -198,7 +198,7 @@ struct config *config_load(const char *path, struct diag *diag, bool *ret_missin
 /* Print */
 
 /* The top-level table with the plugins' keys, and the routes by their table. */
-static const struct option *print_table(struct config_loader *loader)
+const struct option *config_print_table(struct config_loader *loader)
 {
     struct arena *arena = &loader->config->arena;
     struct option *all = arena_calloc(arena, 2 * CONFIG_MAX_NAMES + 1, sizeof(*all));
@@ -234,7 +234,7 @@ int config_print(const char *path, struct diag *diag, FILE *out)
     if (err < 0) {
         return err;
     }
-    const struct option *table = print_table(&loader);
+    const struct option *table = config_print_table(&loader);
 
     if (table == NULL) {
         err = ERR_NO_MEMORY;

@@ -89,11 +89,14 @@ static const char *const error_details[] = { "none", "reason", NULL };
 
 static const struct option server_table[] = {
     { "workers", OPT_CUSTOM, SERVER(workers), .def = "\"auto\"", .parse = parse_workers,
-      .help = "Event-loop threads; \"auto\": one per available CPU." },
+      .help = "Event-loop threads; \"auto\": one per available CPU.",
+      .schema = "{\"anyOf\":[{\"const\":\"auto\"},"
+                "{\"type\":\"integer\",\"minimum\":1,\"maximum\":256}]}" },
     { "shutdown_grace", OPT_DURATION, SERVER(shutdown_grace_ms), .def = "\"30s\"", .min = 0,
       .max = HOURS, .help = "How long requests may go on after a signal to stop." },
     { "trusted_proxies", OPT_CUSTOM, 0, .def = "[]", .parse = config_parse_trusted,
-      .help = "Networks whose X-Forwarded-* and Forwarded fields are believed." },
+      .help = "Networks whose X-Forwarded-* and Forwarded fields are believed.",
+      .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}" },
     { "error_detail", OPT_ENUM, SERVER(error_detail), .def = "\"none\"", .choices = error_details,
       .help = "What clients are told about refused requests." },
     { "startup_timeout", OPT_DURATION, SERVER(startup_timeout_ms), .def = "\"10s\"", .min = 0,
@@ -142,7 +145,8 @@ static const struct option admin_table[] = {
       .help = "IP address and port of the admin listener." },
     { "public_path", OPT_CUSTOM,
       offsetof(struct config_top, admin.public_path) - offsetof(struct config_top, admin),
-      .parse = parse_public_path, .help = "Path under which health is public." },
+      .parse = parse_public_path, .help = "Path under which health is public.",
+      .schema = "{\"type\":\"string\",\"pattern\":\"^/.*[^/]$\"}" },
     { .name = NULL },
 };
 
@@ -168,7 +172,9 @@ static const struct option retries_table[] = {
 static const struct option upstream_table[] = {
     { "targets", OPT_CUSTOM, 0, .def = "[\"127.0.0.1:9001\"]", .required = true,
       .parse = config_parse_targets, .sub = config_target_table,
-      .help = "\"host:port\" or {\"address\", \"weight\"}." },
+      .help = "\"host:port\" or {\"address\", \"weight\"}.",
+      .schema = "{\"type\":\"array\",\"minItems\":1,"
+                "\"items\":{\"anyOf\":[{\"type\":\"string\"},@]}}" },
     { "tls", OPT_CUSTOM, 0, .parse = config_parse_upstream_tls, .sub = config_upstream_tls_table,
       .help = "Encrypt, and check who answers; without: plain HTTP." },
     { "load_balancing", OPT_ENUM, UPSTREAM(balancing), .def = "\"round_robin\"",
@@ -222,10 +228,12 @@ static const struct option tracing_table[] = {
 #define TOP(field) offsetof(struct config_top, field)
 
 const struct option config_top_table[] = {
-    { "$schema", OPT_CUSTOM, 0, .parse = parse_nothing, .help = "For editors." },
+    { "$schema", OPT_CUSTOM, 0, .parse = parse_nothing, .help = "For editors.",
+      .schema = "{\"type\":\"string\"}" },
     { "version", OPT_CUSTOM, TOP(version), .def = "1", .required = true, .parse = parse_version,
-      .help = "Version of the configuration: 1." },
-    { "include", OPT_CUSTOM, 0, .parse = parse_nothing, .help = "Globs of further files." },
+      .help = "Version of the configuration: 1.", .schema = "{\"const\":1}" },
+    { "include", OPT_CUSTOM, 0, .parse = parse_nothing, .help = "Globs of further files.",
+      .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}" },
     { "server", OPT_OBJECT, TOP(server), .def = "{}", .sub = server_table, .help = "The process." },
     { "listeners", OPT_MAP, TOP(listeners), .def = "{\"public\": {\"address\": \"0.0.0.0:8080\"}}",
       .required = true, .min = 1, .max = 64, .sub = listener_table, .has_element = true,
@@ -235,7 +243,8 @@ const struct option config_top_table[] = {
       .sub_size = sizeof(struct config_upstream), .help = "Where requests go." },
     { "access_log", OPT_CUSTOM, TOP(access_log), .def = "{\"path\": \"-\", \"format\": \"json\"}",
       .parse = parse_access_log, .sub = access_log_table,
-      .help = "One line per request, or \"off\"." },
+      .help = "One line per request, or \"off\".",
+      .schema = "{\"anyOf\":[{\"const\":\"off\"},@]}" },
     { "tracing", OPT_OBJECT, TOP(tracing), .def = "{}", .sub = tracing_table,
       .help = "Trace context." },
     { "routes", OPT_CUSTOM, 0, .def = "{}", .required = true, .parse = parse_nothing,

@@ -39,7 +39,8 @@ static const struct option route_options[] = {
       .type = OPT_CUSTOM,
       .offset = offsetof(struct identity_route, json),
       .parse = keep_json,
-      .help = "Claims, by name or JSON Pointer, and the headers that carry them to the upstream." },
+      .help = "Claims, by name or JSON Pointer, and the headers that carry them to the upstream.",
+      .schema = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}" },
     { .name = NULL },
 };
 

@@ -61,13 +61,41 @@ static void keep_json(const struct option_context *ctx, const struct json *value
     memcpy(field, &value, sizeof(value));
 }
 
+#define ALTERNATIVE_SCHEMA                                                                         \
+    "{\"type\":\"object\",\"additionalProperties\":false,"                                         \
+    "\"required\":[\"provider\"],"                                                                 \
+    "\"properties\":{\"provider\":{\"type\":\"string\"},"                                          \
+    "\"scopes\":{\"anyOf\":[{\"type\":\"array\",\"minItems\":1,"                                   \
+    "\"items\":{\"type\":\"string\",\"minLength\":1}},{\"type\":\"object\","                       \
+    "\"additionalProperties\":false,\"required\":[\"any\"],"                                       \
+    "\"properties\":{\"any\":{\"type\":\"array\",\"minItems\":1,"                                  \
+    "\"items\":{\"type\":\"string\",\"minLength\":1}}}}]},"                                        \
+    "\"claims\":{\"type\":\"object\",\"minProperties\":1,"                                         \
+    "\"additionalProperties\":{\"anyOf\":[{\"type\":[\"string\",\"number\","                       \
+    "\"boolean\"]},{\"type\":\"array\",\"minItems\":1,"                                            \
+    "\"items\":{\"type\":[\"string\",\"number\",\"boolean\"]}},"                                   \
+    "{\"type\":\"object\",\"additionalProperties\":false,"                                         \
+    "\"required\":[\"contains\"],"                                                                 \
+    "\"properties\":{\"contains\":{\"type\":[\"string\",\"number\","                               \
+    "\"boolean\"]}}}]}},\"revocation\":{\"enum\":[\"filtered\",\"strict\","                        \
+    "\"off\"]}}}"
+#define AUTH_SCHEMA                                                                                \
+    ALTERNATIVE_SCHEMA                                                                             \
+    ",{\"type\":\"object\",\"additionalProperties\":false,"                                        \
+    "\"required\":[\"any_of\"],\"properties\":{\"any_of\":{\"type\":\"array\","                    \
+    "\"minItems\":1,\"maxItems\":16,\"items\":" ALTERNATIVE_SCHEMA "}}}"
+
 static const struct option route_options[] = {
     { .name = "auth",
       .type = OPT_CUSTOM,
       .offset = offsetof(struct jwt_route, auth_json),
       .parse = keep_json,
       .help = "Who may pass: \"none\" (everybody), {provider, scopes, claims}, {any_of} or "
-              "{optional}." },
+              "{optional}.",
+      .schema = "{\"anyOf\":[{\"const\":\"none\"}," AUTH_SCHEMA
+                ",{\"type\":\"object\",\"additionalProperties\":false,"
+                "\"required\":[\"optional\"],\"properties\":{\"optional\":{\"anyOf\":[" AUTH_SCHEMA
+                "]}}}]}" },
     { .name = "forward_token",
       .type = OPT_BOOL,
       .offset = offsetof(struct jwt_route, forward_token),

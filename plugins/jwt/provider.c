@@ -59,18 +59,35 @@ const struct option provider_options[] = {
       .offset = P(audiences_json),
       .required = true,
       .parse = keep_json,
-      .help = "Accepted values of the claim aud, any one is enough; or \"any\"." },
+      .help = "Accepted values of the claim aud, any one is enough; or \"any\".",
+      .schema = "{\"anyOf\":[{\"const\":\"any\"},{\"type\":\"array\",\"minItems\":1,"
+                "\"items\":{\"type\":\"string\",\"minLength\":1}}]}" },
     { .name = "algorithms",
       .type = OPT_CUSTOM,
       .offset = P(algorithms_json),
       .required = true,
       .parse = keep_json,
-      .help = "Accepted signature algorithms; HS* never together with others." },
+      .help = "Accepted signature algorithms; HS* never together with others.",
+      .schema = "{\"type\":\"array\",\"minItems\":1,\"items\":{\"enum\":[\"HS256\",\"HS384\","
+                "\"HS512\",\"RS256\",\"RS384\",\"RS512\",\"PS256\",\"PS384\",\"PS512\","
+                "\"ES256\",\"ES384\",\"ES512\",\"EdDSA\"]}}" },
     { .name = "keys",
       .type = OPT_CUSTOM,
       .offset = P(keys_json),
       .parse = keep_json,
-      .help = "Keys: {kid, secret}, {kid, public_key_file} or {jwks_file}." },
+      .help = "Keys: {kid, secret}, {kid, public_key_file} or {jwks_file}.",
+      .schema = "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"object\","
+                "\"additionalProperties\":false,"
+                "\"properties\":{\"kid\":{\"type\":\"string\",\"minLength\":1,"
+                "\"maxLength\":128},\"secret\":{\"type\":\"object\","
+                "\"additionalProperties\":false,"
+                "\"properties\":{\"env\":{\"type\":\"string\"},"
+                "\"file\":{\"type\":\"string\"},\"encoding\":{\"enum\":[\"text\","
+                "\"base64url\"]}},\"oneOf\":[{\"required\":[\"env\"]},"
+                "{\"required\":[\"file\"]}]},\"public_key_file\":{\"type\":\"string\"},"
+                "\"jwks_file\":{\"type\":\"string\"}},\"oneOf\":[{\"required\":[\"kid\","
+                "\"secret\"]},{\"required\":[\"kid\",\"public_key_file\"]},"
+                "{\"required\":[\"jwks_file\"]}]}}" },
     { .name = "jwks",
       .type = OPT_OBJECT,
       .offset = P(jwks),
@@ -81,7 +98,12 @@ const struct option provider_options[] = {
       .offset = P(token_json),
       .parse = keep_json,
       .help = "Where the token is: {header, scheme}, {cookie} or {query}; "
-              "by default Authorization: Bearer." },
+              "by default Authorization: Bearer.",
+      .schema = "{\"type\":\"object\",\"additionalProperties\":false,"
+                "\"properties\":{\"header\":{\"type\":\"string\"},"
+                "\"scheme\":{\"type\":\"string\"},\"cookie\":{\"type\":\"string\"},"
+                "\"query\":{\"type\":\"string\"}},\"oneOf\":[{\"required\":[\"header\"]},"
+                "{\"required\":[\"cookie\"]},{\"required\":[\"query\"]}]}" },
     { .name = "token_types",
       .type = OPT_STRINGS,
       .offset = P(token_types),

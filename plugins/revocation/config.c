@@ -118,7 +118,8 @@ static const struct option filter_options[] = {
       .offset = AT(filter.false_positive_rate) - AT(filter),
       .def = "0.001",
       .parse = read_rate,
-      .help = "How many good tokens redis is asked about needlessly." },
+      .help = "How many good tokens redis is asked about needlessly.",
+      .schema = "{\"type\":\"number\",\"exclusiveMinimum\":0,\"exclusiveMaximum\":1}" },
     { .name = NULL },
 };
 
