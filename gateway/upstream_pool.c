@@ -132,6 +132,18 @@ static int start_connecting(struct upstream_conn *conn, const struct sockaddr_st
                               tls_connect(tls, target->config->host.ptr, &target->session));
 }
 
+/* Idle connections to the other targets must not keep a request from its own. */
+static bool close_an_idle_one(struct upstream *upstream)
+{
+    for (unsigned i = 0; i < upstream->target_count; i++) {
+        if (upstream->targets[i].idle != NULL) {
+            upstream_conn_close(upstream->targets[i].idle);
+            return true;
+        }
+    }
+    return false;
+}
+
 struct upstream_conn *upstream_pool_open(struct upstream_target *target, struct attempt *attempt,
                                          const struct sockaddr_storage *addr, socklen_t len,
                                          int *ret_err)
@@ -139,7 +151,7 @@ struct upstream_conn *upstream_pool_open(struct upstream_target *target, struct 
     struct upstream *upstream = target->upstream;
     int64_t most = upstream->config->max_connections;
 
-    if (most > 0 && upstream->connections >= (uint64_t)most) {
+    if (most > 0 && upstream->connections >= (uint64_t)most && !close_an_idle_one(upstream)) {
         *ret_err = ERR_BUSY;
         return NULL;
     }

@@ -169,6 +169,13 @@ def test_max_connections_hold_the_others_back_or_503(start, targets):
     assert gateway.ask(get()).status == 200
 
 
+def test_idle_connections_to_one_target_leave_room_for_another(start, targets):
+    gateway = start(config({"targets": [t.address for t in targets[:2]], "max_connections": 1}))
+    for _ in range(6):
+        assert gateway.ask(get()).status == 200
+    assert counts(targets)[:2] == [3, 3]
+
+
 def test_a_name_is_resolved(start, targets):
     gateway = start(config({"targets": [f"localhost:{targets[0].port}"]}))
     assert gateway.ask(get()).status == 200
