@@ -61,6 +61,7 @@ struct loop {
     struct loop_grave *graves;
 
     struct mailbox mailbox;
+    bool in_turn;
     struct loop_signal *signals;
 };
 
@@ -513,6 +514,10 @@ void loop_free(struct loop *loop)
 
 void loop_turn(struct loop *loop, bool wait)
 {
+    if (loop->in_turn) {
+        return; /* what waits for a turn has one under way */
+    }
+    loop->in_turn = true;
     bool due = timers_arm(loop);
     bool busy = due || !wait || loop->first_call != NULL;
 
@@ -526,6 +531,7 @@ void loop_turn(struct loop *loop, bool wait)
     calls_drop_cancelled(loop);
     graves_free(loop);
     loop_note_lag(loop, (clock_precise_ns() - loop->turn_start_ns) / 1000u);
+    loop->in_turn = false;
 }
 
 void loop_run(struct loop *loop)

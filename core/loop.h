@@ -45,7 +45,7 @@ struct loop *loop_new(void); /* NULL: no memory */
 void loop_free(struct loop *loop);
 /* Run until loop_stop(); returns after the turn in which it was seen. */
 void loop_run(struct loop *loop);
-/* Run one turn; with `wait` block until something happens.  For tests. */
+/* Run one turn; with `wait` block until something happens.  Nothing inside of a turn. */
 void loop_turn(struct loop *loop, bool wait);
 /* Each event callback calls this first: the first one of a turn updates the clock. */
 void loop_turn_begin(struct loop *loop);

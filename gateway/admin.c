@@ -269,14 +269,15 @@ static enum gw_verdict admin_readyz(struct gw_call *call)
 {
     const struct gateway *gateway = admin_gateway(call);
     struct admin_check checks[3 + PROCESS_MAX_CHECKS] = {
-        { "config", gateway->config != NULL, NULL },
+        { "config", true, NULL },
         { "listeners", __atomic_load_n(&gateway->ready, __ATOMIC_RELAXED), NULL },
         { "not-draining", !__atomic_load_n(&gateway->draining, __ATOMIC_RELAXED), NULL },
     };
+    const struct processes *processes = request_of_const(call->req)->view->processes;
     struct process_check check;
     unsigned count = 3, pos = 0;
 
-    while (processes_next_check(gateway->processes, &pos, &check)) {
+    while (processes_next_check(processes, &pos, &check)) {
         checks[count++] = (struct admin_check){ check.name, check.ok, check.why };
     }
     return admin_reply_checks(call, checks, count);

@@ -185,7 +185,7 @@ void attempts_resolved(struct upstream_target *target, int err)
 
 bool attempt_start(struct request *req)
 {
-    struct upstream *upstream = &req->worker->upstreams[req->route->upstream->index];
+    struct upstream *upstream = req->view->upstreams[req->route->upstream->index];
     /* A kept connection that was closed under our feet says nothing of its target. */
     struct upstream_target *target = upstream_choose(upstream, req->tried_targets);
     struct attempt *attempt = arena_calloc(&req->arena, 1, sizeof(*attempt));
@@ -200,7 +200,7 @@ bool attempt_start(struct request *req)
     attempt->target = target;
     target->active++;
     req->attempt = attempt;
-    req->target = target->config;
+    req->target = &req->route->upstream->targets[target - upstream->targets]; /* of its own view */
     req->tries++;
     attempt->conn = req->tries == 1 ? upstream_pool_lease(target, attempt) : NULL;
     if (attempt->conn != NULL) {

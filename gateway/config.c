@@ -33,7 +33,9 @@ static void config_free(struct config *config)
     for (size_t i = 0; i < config->plugin_count; i++) {
         const struct gw_plugin *plugin = config->plugins[i];
 
-        if (plugin->top_done != NULL && config->tops[i] != NULL) {
+        if (config->top_owners != NULL && config->top_owners[i] != NULL) {
+            config_unref(config->top_owners[i]);
+        } else if (plugin->top_done != NULL && config->tops[i] != NULL) {
             plugin->top_done(config->tops[i]);
         }
     }
@@ -103,25 +105,68 @@ bool config_is_trusted(const struct config_server *server, const struct sockaddr
 
 /* Views */
 
-static void stop_plugins(struct config_view *view, size_t count)
+static void stop_plugin(struct config_view *view, size_t i)
 {
-    while (count-- > 0) {
-        const struct gw_plugin *plugin = view->config->plugins[count];
+    const struct gw_plugin *plugin = view->config->plugins[i];
 
-        if (plugin->worker_done != NULL && view->plugin_workers[count] != NULL) {
-            plugin->worker_done(view->plugin_workers[count]);
-        }
+    if (view->plugin_users[i] == NULL || --*view->plugin_users[i] > 0) {
+        return;
+    }
+    free(view->plugin_users[i]);
+    if (plugin->worker_done != NULL && view->plugin_workers[i] != NULL) {
+        plugin->worker_done(view->plugin_workers[i]);
     }
 }
 
 static void view_free(struct config_view *view)
 {
+    for (size_t i = view->config->plugin_count; view->plugin_users != NULL && i > 0; i--) {
+        stop_plugin(view, i - 1);
+    }
     config_unref(view->config);
     free(view->plugin_workers);
+    free(view->plugin_users);
     free(view);
 }
 
-struct config_view *config_view_new(struct config *config, struct gw_worker *worker)
+/* The state of a plugin depends on its top alone. */
+static bool keeps_state(const struct config_view *view, const struct config_view *previous,
+                        size_t i)
+{
+    const struct config *old = previous == NULL ? NULL : previous->config;
+
+    return old != NULL && i < old->plugin_count && old->plugins[i] == view->config->plugins[i] &&
+           old->tops[i] == view->config->tops[i];
+}
+
+static int start_plugin(struct config_view *view, struct gw_worker *worker,
+                        const struct config_view *previous, size_t i)
+{
+    const struct gw_plugin *plugin = view->config->plugins[i];
+
+    if (keeps_state(view, previous, i)) {
+        view->plugin_workers[i] = previous->plugin_workers[i];
+        view->plugin_users[i] = previous->plugin_users[i];
+        ++*view->plugin_users[i];
+        return 0;
+    }
+    view->plugin_users[i] = calloc(1, sizeof(unsigned));
+    if (view->plugin_users[i] == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    *view->plugin_users[i] = 1;
+    if (plugin->worker_init == NULL) {
+        return 0;
+    }
+    int err = plugin->worker_init(worker, view->config->tops[i], &view->plugin_workers[i]);
+    if (err < 0) {
+        view->plugin_workers[i] = NULL; /* nothing to end */
+    }
+    return err;
+}
+
+struct config_view *config_view_after(struct config *config, struct gw_worker *worker,
+                                      const struct config_view *previous)
 {
     struct config_view *view = calloc(1, sizeof(*view));
 
@@ -131,16 +176,13 @@ struct config_view *config_view_new(struct config *config, struct gw_worker *wor
     view->users = 1;
     view->config = config_ref(config);
     view->plugin_workers = calloc(config->plugin_count + 1, sizeof(*view->plugin_workers));
-    if (view->plugin_workers == NULL) {
+    view->plugin_users = calloc(config->plugin_count + 1, sizeof(*view->plugin_users));
+    if (view->plugin_workers == NULL || view->plugin_users == NULL) {
         view_free(view);
         return NULL;
     }
     for (size_t i = 0; i < config->plugin_count; i++) {
-        const struct gw_plugin *plugin = config->plugins[i];
-
-        if (plugin->worker_init != NULL &&
-            plugin->worker_init(worker, config->tops[i], &view->plugin_workers[i]) < 0) {
-            stop_plugins(view, i);
+        if (start_plugin(view, worker, previous, i) < 0) {
             view_free(view);
             return NULL;
         }
@@ -148,11 +190,18 @@ struct config_view *config_view_new(struct config *config, struct gw_worker *wor
     return view;
 }
 
+struct config_view *config_view_new(struct config *config, struct gw_worker *worker)
+{
+    return config_view_after(config, worker, NULL);
+}
+
 void config_view_unref(struct config_view *view)
 {
     if (view == NULL || --view->users > 0) {
         return;
     }
-    stop_plugins(view, view->config->plugin_count);
+    if (view->on_end != NULL) {
+        view->on_end(view);
+    }
     view_free(view);
 }

@@ -73,7 +73,8 @@ struct config_listener {
     size_t certificate_count;
     int redirect;      /* enum config_redirect */
     struct slice hsts; /* value of Strict-Transport-Security; empty: not sent */
-    unsigned index;
+    unsigned index;    /* the same in the snapshots before and after: connections outlive them */
+    bool is_gone;      /* of an earlier snapshot; only its name and index are still of use */
 };
 
 struct config_target {
@@ -169,7 +170,9 @@ struct config {
     struct router *router;
     const struct gw_plugin **plugins; /* those of the registry, then admin and echo */
     void **tops;                      /* by plugin index */
+    struct config **top_owners;       /* whose top it is: a reference; NULL: ours. NULL: all ours */
     size_t plugin_count;
+    const struct json *root; /* of all files united, in the arena; NULL: not read from a file */
     atomic_int refs;
 };
 
@@ -177,9 +180,13 @@ struct config {
  * `path` NULL: ./jwtgate.jsonc, then /etc/jwtgate/jwtgate.jsonc. *ret_missing: no such file. */
 struct config *config_load(const char *path, struct diag *diag, bool *ret_missing);
 struct config_load_options {
-    /* "127.0.0.1:9001": adds the listener "echo", which answers by itself (CONFIG_ECHO). NULL: none. */
+    /* "127.0.0.1:9001": adds the listener "echo", which answers by itself (CONFIG_ECHO). NULL:
+     * none. */
     const char *echo_address;
     bool lint; /* warn of values that are valid and dangerous, too */
+    /* A reload: the snapshot in use.  Listeners keep their indices, and what plugins made of
+     * unchanged text and files is shared with it. NULL: none. */
+    struct config *previous;
 };
 struct config *config_load_with(const char *path, const struct config_load_options *options,
                                 struct diag *diag, bool *ret_missing);
@@ -193,12 +200,28 @@ void config_unref(struct config *config); /* any thread; NULL is fine */
 bool config_is_trusted(const struct config_server *server, const struct sockaddr *addr);
 
 /* One worker's view of a snapshot. */
+struct processes;
+struct upstream;
+struct worker;
+
 struct config_view {
-    struct config *config; /* a reference */
-    void **plugin_workers; /* by plugin index */
-    unsigned users;        /* the worker itself and its live requests */
+    struct config *config;   /* a reference */
+    void **plugin_workers;   /* by plugin index */
+    unsigned **plugin_users; /* by plugin index: how many views have that state */
+    unsigned users;          /* the worker itself and its live requests */
+
+    /* What the worker adds (worker.c). */
+    struct worker *worker;
+    struct config_view *next, *prev; /* all views of the worker */
+    struct upstream **upstreams;     /* by index in the snapshot */
+    struct processes *processes;
+    void (*on_end)(struct config_view *view); /* before it is freed; NULL: nothing to do */
 };
 struct config_view *config_view_new(struct config *config, struct gw_worker *worker);
+/* The same after a reload: plugins whose top is that of `previous` (NULL: none) keep their
+ * states. */
+struct config_view *config_view_after(struct config *config, struct gw_worker *worker,
+                                      const struct config_view *previous);
 static inline struct config_view *config_view_ref(struct config_view *view)
 {
     view->users++;

@@ -38,7 +38,8 @@ struct config_loader {
         uint64_t device, inode;
     } file_ids[DIAG_MAX_FILES];
     uint64_t hash;
-    bool missing; /* the main file does not exist */
+    bool missing;            /* the main file does not exist */
+    struct config *previous; /* as in config_load_options */
     struct config_top top;
     size_t builtin_count;        /* plugins that run on the routes of the file */
     unsigned service_plugins[3]; /* index by enum config_service; 0: none */

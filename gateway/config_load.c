@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a file's name to a snapshot: files, top-level keys, plugins, routes, router. */
 #include "gateway/config_build.h"
+#include "gateway/config_change.h"
 #include "gateway/registry.h"
 #include "gateway/router.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define CONFIG_MEMORY ((size_t)2 << 30)
@@ -33,7 +35,8 @@ static int init_plugins(struct config_loader *loader)
 
     config->plugins = arena_calloc(&config->arena, count + 2, sizeof(*config->plugins));
     config->tops = arena_calloc(&config->arena, count + 2, sizeof(*config->tops));
-    if (config->plugins == NULL || config->tops == NULL) {
+    config->top_owners = arena_calloc(&config->arena, count + 2, sizeof(struct config *));
+    if (config->plugins == NULL || config->tops == NULL || config->top_owners == NULL) {
         return ERR_NO_MEMORY;
     }
     for (size_t i = 0; i < count; i++) {
@@ -80,28 +83,64 @@ static void check_result(struct config_loader *loader, const struct gw_plugin *p
     }
 }
 
-static void read_tops(struct config_loader *loader)
+/* Folders are where the process's part of a plugin works. */
+static bool same_folder(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* A reload: what the plugin made of the same text and files goes on instead of the new top. */
+static void share_top(struct config_loader *loader, size_t i)
 {
     struct config *config = loader->config;
+    struct config *previous = loader->previous;
+    const struct gw_plugin *plugin = config->plugins[i];
 
-    for (size_t i = 0; i < config->plugin_count; i++) {
-        const struct gw_plugin *plugin = config->plugins[i];
-        unsigned errors = loader->diag->errors;
+    if (previous == NULL || plugin->top_is_same == NULL || i >= previous->plugin_count ||
+        previous->plugins[i] != plugin ||
+        !same_folder(previous->server.state_dir, config->server.state_dir) ||
+        !same_folder(previous->server.cache_dir, config->server.cache_dir) ||
+        !config_same_top_text(plugin, previous->root, loader->root) ||
+        !plugin->top_is_same(previous->tops[i], config->tops[i])) {
+        return;
+    }
+    if (plugin->top_done != NULL) {
+        plugin->top_done(config->tops[i]);
+    }
+    config->tops[i] = previous->tops[i];
+    config->top_owners[i] =
+        config_ref(previous->top_owners[i] == NULL ? previous : previous->top_owners[i]);
+}
 
-        if (plugin->top_size > 0) {
-            config->tops[i] = arena_calloc(&config->arena, 1, plugin->top_size);
-            if (config->tops[i] == NULL) {
-                check_result(loader, plugin, ERR_NO_MEMORY, errors);
-                continue;
-            }
+static void read_top(struct config_loader *loader, size_t i)
+{
+    struct config *config = loader->config;
+    const struct gw_plugin *plugin = config->plugins[i];
+    unsigned errors = loader->diag->errors;
+
+    if (plugin->top_size > 0) {
+        config->tops[i] = arena_calloc(&config->arena, 1, plugin->top_size);
+        if (config->tops[i] == NULL) {
+            check_result(loader, plugin, ERR_NO_MEMORY, errors);
+            return;
         }
-        if (plugin->top_options != NULL && config->tops[i] != NULL) {
-            options_read(&loader->ctx, plugin->top_options, loader->root, "", options_any_key,
-                         config->tops[i]);
-        }
-        if (plugin->top_init != NULL) {
-            check_result(loader, plugin, plugin->top_init(config->tops[i], &loader->ctx), errors);
-        }
+    }
+    if (plugin->top_options != NULL && config->tops[i] != NULL) {
+        options_read(&loader->ctx, plugin->top_options, loader->root, "", options_any_key,
+                     config->tops[i]);
+    }
+    if (plugin->top_init != NULL) {
+        check_result(loader, plugin, plugin->top_init(config->tops[i], &loader->ctx), errors);
+    }
+    if (config->tops[i] != NULL && loader->diag->errors == errors) {
+        share_top(loader, i);
+    }
+}
+
+static void read_tops(struct config_loader *loader)
+{
+    for (size_t i = 0; i < loader->config->plugin_count; i++) {
+        read_top(loader, i);
     }
 }
 
@@ -113,9 +152,21 @@ static void make_tops_ready(struct config_loader *loader)
         const struct gw_plugin *plugin = config->plugins[i];
         unsigned errors = loader->diag->errors;
 
-        if (plugin->top_ready != NULL) {
+        if (plugin->top_ready != NULL && config->top_owners[i] == NULL) {
             check_result(loader, plugin, plugin->top_ready(config->tops[i], &loader->ctx), errors);
         }
+    }
+}
+
+static void adopt_listeners(struct config_loader *loader)
+{
+    int err = config_adopt_listeners(loader->config, loader->previous);
+
+    if (err == ERR_TOO_BIG) {
+        diag_at(loader->diag, DIAG_ERROR, NULL, "listeners", "restart the gateway",
+                "too many have come and gone since the start");
+    } else if (err < 0) {
+        diag_at(loader->diag, DIAG_ERROR, NULL, "listeners", NULL, "%s", err_text(err));
     }
 }
 
@@ -129,6 +180,7 @@ static void build(struct config_loader *loader, const char *path,
     if (loader->root == NULL) {
         return;
     }
+    config->root = loader->root;
     config_read_top(loader, options->echo_address);
     read_tops(loader);
     config_read_routes(loader);
@@ -139,6 +191,9 @@ static void build(struct config_loader *loader, const char *path,
         (diag->errors == 0 && config_build_endpoints(loader) < 0)) {
         diag_at(diag, DIAG_ERROR, NULL, NULL, NULL, "out of memory");
         return;
+    }
+    if (diag->errors == 0 && loader->previous != NULL) {
+        adopt_listeners(loader);
     }
     unsigned errors = diag->errors;
 
@@ -161,7 +216,10 @@ static int load(struct config_loader *loader, const char *path,
     bool is_named = path != NULL;
 
     path = find_file(path);
-    if (loader_init(loader, diag, path) < 0) {
+    int err = loader_init(loader, diag, path);
+
+    loader->previous = options == NULL ? NULL : options->previous;
+    if (err < 0) {
         diag_at(diag, DIAG_ERROR, NULL, NULL, NULL, "out of memory");
     } else if (!is_named && access(path, F_OK) != 0) {
         loader->missing = true;

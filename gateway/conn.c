@@ -180,10 +180,20 @@ static int conn_open_stream(struct conn *conn, int fd, size_t in_max)
                            tls_accept(tls));
 }
 
+static size_t conn_input_bytes(const struct worker *worker)
+{
+    size_t bytes = worker->view->config->server.limits.header_bytes + BUF_BLOCK_BYTES;
+
+    return bytes > CONN_MIN_INPUT_BYTES ? bytes : CONN_MIN_INPUT_BYTES;
+}
+
+void conn_reload(struct conn *conn)
+{
+    conn->stream.in_max = conn_input_bytes(conn->worker);
+}
+
 void conn_new(struct worker *worker, unsigned listener_index, int fd, const struct sockaddr *addr)
 {
-    const struct config_limits *limits = &worker->view->config->server.limits;
-    size_t in_max = limits->header_bytes + BUF_BLOCK_BYTES;
     struct conn *conn = calloc(1, sizeof(*conn));
 
     if (conn == NULL) {
@@ -196,8 +206,7 @@ void conn_new(struct worker *worker, unsigned listener_index, int fd, const stru
     conn->timer.fn = conn_on_timer;
     sm_init(&conn->sm, conn_states, CONN_OPEN);
     conn_store_peer(conn, addr);
-    if (conn_open_stream(conn, fd, in_max > CONN_MIN_INPUT_BYTES ? in_max : CONN_MIN_INPUT_BYTES) !=
-        0) {
+    if (conn_open_stream(conn, fd, conn_input_bytes(worker)) != 0) {
         close(fd);
         free(conn);
         return;

@@ -78,6 +78,8 @@ void conn_close(struct conn *conn, enum conn_end why);
 void conn_linger(struct conn *conn);
 /* Set the one deadline, `ms` from now; NONE clears it. */
 void conn_set_deadline(struct conn *conn, enum conn_deadline deadline, uint64_t ms);
+/* The worker has another snapshot: follow its limits. */
+void conn_reload(struct conn *conn);
 /* The worker drains: close when idle, else after the current request. */
 void conn_drain(struct conn *conn);
 static inline bool conn_is_open(const struct conn *conn)

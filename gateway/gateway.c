@@ -9,6 +9,7 @@
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
 #include "gateway/process.h"
+#include "gateway/reload.h"
 #include "gateway/worker.h"
 
 #include <arpa/inet.h>
@@ -244,7 +245,11 @@ static void gateway_on_other_signal(int signo, void *arg)
     struct gateway_run *run = arg;
 
     if (signo == SIGHUP) {
-        log_info("gateway", "reload is not available: the configuration stays as it is");
+        int err = reload_ask(run->gateway.reload, NULL, NULL);
+
+        if (err < 0) {
+            log_warning("gateway", "cannot reload error=\"%s\"", err_text(err));
+        }
         return;
     }
     if (run->gateway.access_log != NULL) {
@@ -372,6 +377,17 @@ static int gateway_open_access_log(struct gateway *gateway)
     return 0;
 }
 
+static int gateway_make_processes(struct gateway *gateway)
+{
+    gateway->reload = reload_new(gateway);
+    gateway->hub = process_hub_new(gateway);
+    if (gateway->reload == NULL || gateway->hub == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    gateway->processes = processes_new(gateway->hub, gateway->config, NULL);
+    return gateway->processes == NULL ? ERR_NO_MEMORY : 0;
+}
+
 static int gateway_make_workers(struct gateway_run *run)
 {
     struct gateway *gateway = &run->gateway;
@@ -384,6 +400,7 @@ static int gateway_make_workers(struct gateway_run *run)
         return ERR_NO_MEMORY;
     }
     gateway->worker_count = count;
+    processes_hold(gateway->processes, count); /* for their views */
     for (unsigned i = 0; i < count; i++) {
         gateway->workers[i] = worker_new(gateway, gateway->config, i);
         if (gateway->workers[i] == NULL) {
@@ -451,9 +468,8 @@ static int gateway_start(struct gateway_run *run)
 {
     int err = gateway_open_access_log(&run->gateway);
 
-    run->gateway.processes = processes_new(&run->gateway);
-    if (err == 0 && run->gateway.processes == NULL) {
-        err = ERR_NO_MEMORY;
+    if (err == 0) {
+        err = gateway_make_processes(&run->gateway);
     }
     if (err == 0) {
         err = gateway_make_workers(run);
@@ -462,7 +478,7 @@ static int gateway_start(struct gateway_run *run)
         err = gateway_watch_signals(run);
     }
     if (err == 0) {
-        err = processes_start(run->gateway.processes);
+        err = processes_start(run->gateway.processes, NULL);
     }
     if (err == 0) {
         err = gateway_await_ready(run);
@@ -500,14 +516,16 @@ static void gateway_done(struct gateway_run *run)
     if (gateway->control != NULL) {
         loop_timer_remove(gateway->control->loop, &run->grace_timer);
     }
-    processes_stop(gateway->processes);
+    process_hub_stop(gateway->hub);
+    reload_stop(gateway->reload);
     for (unsigned i = gateway->worker_count; i > 0; i--) {
         worker_free(gateway->workers[i - 1]);
     }
     if (gateway->access_log != NULL) {
         sink_free(gateway->access_log);
     }
-    processes_free(gateway->processes);
+    reload_free(gateway->reload);
+    process_hub_free(gateway->hub);
     config_unref(gateway->config);
     free(gateway->workers);
     free(run->threads);
@@ -537,6 +555,7 @@ int gateway_serve(struct config *config, gateway_ready_fn *on_ready, void *arg)
     clock_update();
     run->gateway.config = config_ref(config);
     run->gateway.start_unix_us = clock_unix_us();
+    run->gateway.config_unix_us = run->gateway.start_unix_us;
     run->grace_timer.fn = gateway_on_grace_timer;
     if (log_start() != 0) {
         log_warning("gateway", "no thread for the log: lines are written directly");

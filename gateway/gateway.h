@@ -9,7 +9,9 @@
 
 struct gateway;
 struct metrics_job;
+struct process_hub;
 struct processes;
+struct reload;
 struct sink;
 struct worker;
 
@@ -18,12 +20,19 @@ struct gateway {
     struct worker *control;  /* also workers[0] */
     struct worker **workers; /* control, then the public ones */
     unsigned worker_count;
-    struct processes *processes; /* work of plugins on the control thread */
+    struct process_hub *hub;     /* work of plugins on the control thread */
+    struct processes *processes; /* what the current snapshot has of it */
     struct sink *access_log;     /* NULL: off */
     uint64_t start_unix_us;
     bool ready; /* atomic: workers read both; listeners are open */
     bool draining;
     struct metrics_job *metrics_jobs; /* scrapes under way (metrics.c) */
+
+    /* Only the control thread looks at these. */
+    struct reload *reload;
+    uint64_t config_unix_us; /* when `config` was loaded */
+    uint64_t reloads_done, reloads_failed;
+    bool reload_failed; /* the last one */
 };
 
 /* Called once all listeners are open, on the control thread (`ports`: by listener index). */

@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/map.h"
+#include "gateway/config_change.h"
 #include "gateway/conn.h"
 #include "gateway/gateway.h"
 #include "gateway/metrics.h"
@@ -25,6 +26,7 @@
 #define LISTENER_KEPT_DESCRIPTORS 32 /* and a quarter of all */
 
 struct listener {
+    struct listener *next;
     struct worker *worker;
     const struct config_listener *config;
     struct loop_watch watch;
@@ -157,10 +159,19 @@ static void listeners_pause(struct worker *worker)
         return;
     }
     worker->accept_paused = true;
-    for (unsigned i = 0; i < worker->listener_count; i++) {
-        if (worker->listeners[i].fd >= 0) {
-            loop_watch_stop(&worker->listeners[i].watch);
+    for (struct listener *at = worker->listeners; at != NULL; at = at->next) {
+        if (at->fd >= 0) {
+            loop_watch_stop(&at->watch);
         }
+    }
+}
+
+static void listener_accept(struct listener *listener)
+{
+    if (listener->fd >= 0 && !listener->worker->accept_paused &&
+        loop_watch_start(listener->worker->loop, &listener->watch, listener->fd) != 0) {
+        log_error("listener", "cannot accept: out of memory listener=%.*s",
+                  SLICE_FMT(listener->config->element.name));
     }
 }
 
@@ -171,14 +182,8 @@ void listeners_resume(struct worker *worker)
         return;
     }
     worker->accept_paused = false;
-    for (unsigned i = 0; i < worker->listener_count; i++) {
-        struct listener *listener = &worker->listeners[i];
-
-        if (listener->fd >= 0 &&
-            loop_watch_start(worker->loop, &listener->watch, listener->fd) != 0) {
-            log_error("listener", "cannot accept again: out of memory listener=%.*s",
-                      SLICE_FMT(listener->config->element.name));
-        }
+    for (struct listener *at = worker->listeners; at != NULL; at = at->next) {
+        listener_accept(at);
     }
 }
 
@@ -327,9 +332,21 @@ static bool listener_is_free(const struct sockaddr_storage *addr, socklen_t len)
     return true;
 }
 
-static int listener_open(struct listener *listener, uint16_t *port)
+/* One of ours already has the port, maybe by another address: then "free" means nothing. */
+static bool listener_is_ours(const struct config *old, uint16_t port)
 {
-    const struct config_listener *config = listener->config;
+    for (size_t i = 0; old != NULL && i < old->listener_count; i++) {
+        if (!old->listeners[i].is_gone && listener_get_port(&old->listeners[i].address) == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A listening socket; ERR_IO with errno.  *port: 0 for the first of several, then theirs. */
+static int listener_listen(const struct config_listener *config, const struct config *old,
+                           uint16_t *port, int *ret_fd)
+{
     struct sockaddr_storage addr = config->address;
     socklen_t len = config->address_len;
     bool is_shared = config->service == CONFIG_PUBLIC;
@@ -338,72 +355,187 @@ static int listener_open(struct listener *listener, uint16_t *port)
     if (!is_first) {
         listener_set_port(&addr, *port);
     }
-    if (is_first && is_shared && listener_get_port(&addr) != 0 && !listener_is_free(&addr, len)) {
+    if (is_first && is_shared && listener_get_port(&addr) != 0 &&
+        !listener_is_ours(old, listener_get_port(&addr)) && !listener_is_free(&addr, len)) {
         return ERR_IO;
     }
-    listener->fd = listener_bind(&addr, len, is_shared);
-    if (listener->fd < 0) {
+    *ret_fd = listener_bind(&addr, len, is_shared);
+    if (*ret_fd < 0) {
         return ERR_IO;
     }
-    if (listen(listener->fd, LISTENER_BACKLOG) != 0 ||
-        getsockname(listener->fd, (struct sockaddr *)&addr, &len) != 0) {
+    if (listen(*ret_fd, LISTENER_BACKLOG) != 0 ||
+        getsockname(*ret_fd, (struct sockaddr *)&addr, &len) != 0) {
+        int error = errno;
+
+        close(*ret_fd);
+        *ret_fd = -1;
+        errno = error;
         return ERR_IO;
-    }
-    listener->watch.fn = listener_on_event;
-    if (loop_watch_start(listener->worker->loop, &listener->watch, listener->fd) != 0) {
-        errno = ENOMEM;
-        return ERR_NO_MEMORY;
     }
     *port = listener_get_port(&addr);
     return 0;
 }
 
-static bool listener_is_mine(const struct worker *worker, const struct config_listener *config)
+static bool listener_is_of(unsigned worker_index, const struct config_listener *config)
 {
-    return (config->service == CONFIG_PUBLIC) == (worker->index != 0);
+    return !config->is_gone && (config->service == CONFIG_PUBLIC) == (worker_index != 0);
+}
+
+static int listener_new(struct worker *worker, const struct config_listener *config, int fd,
+                        struct listener **ret)
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+
+    if (listener == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    listener->worker = worker;
+    listener->config = config;
+    listener->fd = fd;
+    listener->watch.fn = listener_on_event;
+    *ret = listener;
+    return 0;
 }
 
 int listeners_open(struct worker *worker, uint16_t *ports)
 {
     const struct config *config = worker->view->config;
+    struct listener **last = &worker->listeners;
 
-    worker->listeners = calloc(config->listener_count + 1, sizeof(*worker->listeners));
-    if (worker->listeners == NULL) {
-        return ERR_NO_MEMORY;
-    }
     for (size_t i = 0; i < config->listener_count; i++) {
-        struct listener *listener = &worker->listeners[worker->listener_count];
+        const struct config_listener *one = &config->listeners[i];
+        int fd = -1;
         int err;
 
-        if (!listener_is_mine(worker, &config->listeners[i])) {
+        if (!listener_is_of(worker->index, one)) {
             continue;
         }
-        listener->worker = worker;
-        listener->config = &config->listeners[i];
-        listener->fd = -1;
-        worker->listener_count++;
-        err = listener_open(listener, &ports[i]);
+        err = listener_listen(one, NULL, &ports[i], &fd);
         if (err != 0) {
             log_error("listener", "cannot listen listener=%.*s address=%.*s error=\"%s\"",
-                      SLICE_FMT(listener->config->element.name),
-                      SLICE_FMT(listener->config->address_text), strerror(errno));
+                      SLICE_FMT(one->element.name), SLICE_FMT(one->address_text), strerror(errno));
+            return err;
+        }
+        err = listener_new(worker, one, fd, last);
+        if (err != 0) {
+            close(fd);
+            return err;
+        }
+        err = loop_watch_start(worker->loop, &(*last)->watch, fd);
+        if (err != 0) {
+            return err;
+        }
+        last = &(*last)->next;
+    }
+    return 0;
+}
+
+/* ---- a reload ---- */
+
+int listeners_bind(unsigned worker_index, const struct config *old, const struct config *config,
+                   uint16_t *ports, int *ret_fds, const struct config_listener **ret_failed)
+{
+    for (size_t i = 0; i < config->listener_count; i++) {
+        int err;
+
+        if (!listener_is_of(worker_index, &config->listeners[i]) ||
+            config_keeps_listener(old, config, (unsigned)i)) {
+            continue;
+        }
+        err = listener_listen(&config->listeners[i], old, &ports[i], &ret_fds[i]);
+        if (err != 0) {
+            *ret_failed = &config->listeners[i];
             return err;
         }
     }
     return 0;
 }
 
-void listeners_close(struct worker *worker)
+void listeners_drop(struct listener *list)
 {
-    for (unsigned i = 0; i < worker->listener_count; i++) {
-        struct listener *listener = &worker->listeners[i];
+    struct listener *next;
 
-        if (listener->fd < 0) {
+    for (; list != NULL; list = next) {
+        next = list->next;
+        if (list->fd >= 0) {
+            loop_watch_done(&list->watch);
+            close(list->fd);
+        }
+        free(list);
+    }
+}
+
+int listeners_prepare(struct worker *worker, const struct config *config, int *fds,
+                      struct listener **ret)
+{
+    struct listener *list = NULL;
+
+    for (size_t i = config->listener_count; i-- > 0;) {
+        struct listener *listener = NULL;
+
+        if (fds[i] < 0) {
             continue;
         }
-        loop_watch_done(&listener->watch);
-        close(listener->fd);
-        listener->fd = -1;
+        if (listener_new(worker, &config->listeners[i], fds[i], &listener) != 0) {
+            listeners_drop(list);
+            return ERR_NO_MEMORY;
+        }
+        fds[i] = -1; /* the listener's now */
+        listener->next = list;
+        list = listener;
+    }
+    *ret = list;
+    return 0;
+}
+
+/* Whoever came by a socket that is gone ends with the current request. */
+static void tell_conns(struct worker *worker, const struct config *old, const struct config *config)
+{
+    struct conn *next;
+
+    for (struct conn *conn = worker->conns; conn != NULL; conn = next) {
+        next = conn->next; /* an idle connection leaves the list */
+        conn_reload(conn);
+        if (!config_keeps_listener(old, config, conn->listener_index)) {
+            conn_drain(conn);
+        }
+    }
+}
+
+void listeners_switch(struct worker *worker, const struct config *old, const struct config *config,
+                      struct listener *added)
+{
+    struct listener **at = &worker->listeners;
+
+    while (*at != NULL) {
+        struct listener *listener = *at;
+        unsigned index = listener->config->index;
+
+        if (config_keeps_listener(old, config, index)) {
+            listener->config = &config->listeners[index];
+            at = &listener->next;
+            continue;
+        }
+        *at = listener->next;
+        listener->next = NULL;
+        listeners_drop(listener);
+    }
+    *at = added;
+    for (; added != NULL; added = added->next) {
+        listener_accept(added);
+    }
+    tell_conns(worker, old, config);
+}
+
+void listeners_close(struct worker *worker)
+{
+    for (struct listener *at = worker->listeners; at != NULL; at = at->next) {
+        if (at->fd < 0) {
+            continue;
+        }
+        loop_watch_done(&at->watch);
+        close(at->fd);
+        at->fd = -1;
     }
     loop_timer_clear(&worker->accept_timer);
 }
@@ -421,7 +553,6 @@ void listeners_done(struct worker *worker)
         free(peer);
     }
     map_done(&worker->peers);
-    free(worker->listeners);
+    listeners_drop(worker->listeners);
     worker->listeners = NULL;
-    worker->listener_count = 0;
 }

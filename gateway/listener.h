@@ -10,9 +10,24 @@
 struct listener;
 struct worker;
 
-/* Bind all sockets of a snapshot for one worker.  With port 0 the first worker's choice is written to
- * *port by listener (the gateway hands it to the others). */
+/* Bind all sockets of a snapshot for one worker.  With port 0 the first worker's choice is written
+ * to *port by listener (the gateway hands it to the others). */
 int listeners_open(struct worker *worker, uint16_t *ports) MUST_CHECK;
+
+/* A reload.  Sockets of the worker's listeners that `old` does not have, into ret_fds by listener
+ * index (the others are left as they are).  Any thread. ERR_IO with errno and *ret_failed. */
+int listeners_bind(unsigned worker_index, const struct config *old, const struct config *config,
+                   uint16_t *ports, int *ret_fds,
+                   const struct config_listener **ret_failed) MUST_CHECK;
+/* Make listeners of them, which do not accept yet; takes the descriptors (-1 in fds).
+ * ERR_NO_MEMORY. */
+int listeners_prepare(struct worker *worker, const struct config *config, int *fds,
+                      struct listener **ret) MUST_CHECK;
+void listeners_drop(struct listener *list); /* they are not used after all; NULL is fine */
+/* Keep what both snapshots have, close what is gone and drain its connections, add and accept. */
+void listeners_switch(struct worker *worker, const struct config *old, const struct config *config,
+                      struct listener *added);
+
 /* Stop accepting and close the sockets. */
 void listeners_close(struct worker *worker);
 /* Again after a pause or below the connection limit. */

@@ -146,6 +146,8 @@ struct metrics_family {
       "Tries at an upstream after the first one of a request.")                                    \
     X(CONFIG_INFO, "jwtgate_config_info", G, MAX, false,                                           \
       "Always 1; the label is the hash of the configuration in use.")                              \
+    X(RELOADS, "jwtgate_config_reloads_total", C, SUM, false,                                      \
+      "Attempts to load the configuration again, by result.")                                      \
     X(RELOAD_OK, "jwtgate_config_last_reload_successful", G, MAX, false,                           \
       "1 when the last attempt to load the configuration succeeded, else 0.")                      \
     X(RELOAD_TIME, "jwtgate_config_last_reload_timestamp_seconds", G, MAX, true,                   \
@@ -185,6 +187,7 @@ struct gw_histogram {
 struct metrics_series {
     struct metrics_series *next;
     uint8_t family; /* enum metrics_family_id */
+    bool hidden;    /* a gauge of what is not there any more */
     union {
         uint64_t number;
         struct gw_histogram histogram;
@@ -223,6 +226,11 @@ struct metrics_listener {
     uint64_t *connections, *in_flight; /* set at a scrape */
 };
 
+struct metrics_listeners {
+    size_t count;
+    struct metrics_listener items[]; /* by index in the snapshot */
+};
+
 struct metrics {
     struct map series; /* by key */
     struct metrics_series *first, **last;
@@ -230,8 +238,7 @@ struct metrics {
     struct metrics_memo *memo;
     size_t memo_size, memo_used; /* size: a power of two or 0 */
     struct metrics_route *routes;
-    struct metrics_listener *listeners;
-    size_t listener_count;
+    struct metrics_listeners *listeners;
 };
 
 static int metrics_find_family(const char *name)
@@ -421,26 +428,61 @@ static int metrics_init_upstream(struct metrics *metrics, const struct config_up
     return 0;
 }
 
-static int metrics_init(struct metrics *metrics, const struct config *config)
+int metrics_prepare(struct metrics *metrics, const struct config *config,
+                    struct metrics_listeners **ret)
 {
-    metrics->last = &metrics->first;
-    metrics->listeners = calloc(config->listener_count + 1, sizeof(*metrics->listeners));
-    if (metrics->listeners == NULL) {
+    struct metrics_listeners *table =
+        calloc(1, sizeof(*table) + config->listener_count * sizeof(table->items[0]));
+
+    if (table == NULL) {
         return ERR_NO_MEMORY;
     }
-    metrics->listener_count = config->listener_count;
+    table->count = config->listener_count;
     for (size_t i = 0; i < config->listener_count; i++) {
-        metrics->listeners[i].name = config->listeners[i].element.name;
-        if (metrics_init_listener(metrics, &metrics->listeners[i]) != 0) {
+        table->items[i].name = config->listeners[i].element.name;
+        if (metrics_init_listener(metrics, &table->items[i]) != 0) {
+            free(table);
             return ERR_NO_MEMORY;
         }
     }
     for (size_t i = 0; i < config->upstream_count; i++) {
         if (metrics_init_upstream(metrics, &config->upstreams[i]) != 0) {
+            free(table);
             return ERR_NO_MEMORY;
         }
     }
+    *ret = table;
     return 0;
+}
+
+static void metrics_free_routes(struct metrics *metrics);
+
+/* What was found by addresses in a snapshot is found by text the next time. */
+void metrics_forget(struct metrics *metrics)
+{
+    metrics_free_routes(metrics);
+    if (metrics->memo_size > 0) {
+        memset(metrics->memo, 0, metrics->memo_size * sizeof(*metrics->memo));
+    }
+    metrics->memo_used = 0;
+}
+
+void metrics_switch(struct metrics *metrics, struct metrics_listeners *table)
+{
+    free(metrics->listeners);
+    metrics->listeners = table;
+    metrics_forget(metrics);
+}
+
+void metrics_listeners_free(struct metrics_listeners *table)
+{
+    free(table);
+}
+
+static int metrics_init(struct metrics *metrics, const struct config *config)
+{
+    metrics->last = &metrics->first;
+    return metrics_prepare(metrics, config, &metrics->listeners);
 }
 
 struct metrics *metrics_new(const struct config *config)
@@ -465,10 +507,20 @@ static void metrics_free_route(struct metrics_route *route)
     free(route);
 }
 
+static void metrics_free_routes(struct metrics *metrics)
+{
+    struct metrics_route *next;
+
+    for (struct metrics_route *route = metrics->routes; route != NULL; route = next) {
+        next = route->next;
+        metrics_free_route(route);
+    }
+    metrics->routes = NULL;
+}
+
 void metrics_free(struct metrics *metrics)
 {
     struct metrics_series *next_series;
-    struct metrics_route *next_route;
 
     if (metrics == NULL) {
         return;
@@ -478,10 +530,7 @@ void metrics_free(struct metrics *metrics)
         next_series = series->next;
         free(series);
     }
-    for (struct metrics_route *route = metrics->routes; route != NULL; route = next_route) {
-        next_route = route->next;
-        metrics_free_route(route);
-    }
+    metrics_free_routes(metrics);
     free(metrics->memo);
     free(metrics->listeners);
     free(metrics);
@@ -555,7 +604,7 @@ static struct slice metrics_route_name(const struct config_route *route)
 
 static struct slice metrics_listener_name(const struct metrics *metrics, unsigned index)
 {
-    return index < metrics->listener_count ? metrics->listeners[index].name : SLICE("-");
+    return index < metrics->listeners->count ? metrics->listeners->items[index].name : SLICE("-");
 }
 
 static struct metrics_route *metrics_make_route(struct metrics *metrics,
@@ -776,15 +825,15 @@ void metrics_count_attempt(struct metrics *metrics, const struct request *req, c
 
 void metrics_count_accepted(struct metrics *metrics, unsigned listener_index)
 {
-    if (listener_index < metrics->listener_count) {
-        (*metrics->listeners[listener_index].accepted)++;
+    if (listener_index < metrics->listeners->count) {
+        (*metrics->listeners->items[listener_index].accepted)++;
     }
 }
 
 void metrics_count_closed(struct metrics *metrics, unsigned listener_index, enum conn_end why)
 {
-    if (listener_index < metrics->listener_count) {
-        (*metrics->listeners[listener_index].closed[why])++;
+    if (listener_index < metrics->listeners->count) {
+        (*metrics->listeners->items[listener_index].closed[why])++;
     }
 }
 
@@ -794,25 +843,36 @@ static void metrics_sample_conns(const struct worker *worker)
 {
     struct metrics *metrics = worker->metrics;
 
-    for (size_t i = 0; i < metrics->listener_count; i++) {
-        *metrics->listeners[i].connections = 0;
-        *metrics->listeners[i].in_flight = 0;
+    struct metrics_listener *listeners = metrics->listeners->items;
+
+    for (size_t i = 0; i < metrics->listeners->count; i++) {
+        *listeners[i].connections = 0;
+        *listeners[i].in_flight = 0;
     }
     for (const struct conn *conn = worker->conns; conn != NULL; conn = conn->next) {
-        if (conn->listener_index < metrics->listener_count) {
-            (*metrics->listeners[conn->listener_index].connections)++;
-            *metrics->listeners[conn->listener_index].in_flight += conn->request != NULL;
+        if (conn->listener_index < metrics->listeners->count) {
+            (*listeners[conn->listener_index].connections)++;
+            *listeners[conn->listener_index].in_flight += conn->request != NULL;
         }
+    }
+}
+
+/* The series of the family are not shown until they are set again. */
+static void metrics_hide(struct metrics *metrics, unsigned family)
+{
+    for (struct metrics_series *s = metrics->first; s != NULL; s = s->next) {
+        s->hidden = s->hidden || s->family == family;
     }
 }
 
 static void metrics_set(struct metrics *metrics, unsigned family, const char *labels,
                         uint64_t value)
 {
-    uint64_t *number = series_number(metrics, family, labels);
+    struct metrics_series *series = series_get(metrics, family, labels);
 
-    if (number != NULL) {
-        *number = value;
+    if (series != NULL) {
+        series->number = value;
+        series->hidden = false;
     }
 }
 
@@ -836,11 +896,13 @@ static void metrics_sample_target(struct metrics *metrics, struct slice upstream
 
 static void metrics_sample_worker(const struct worker *worker)
 {
-    size_t count = worker->upstreams == NULL ? 0 : worker->view->config->upstream_count;
+    size_t count = worker->view->config->upstream_count;
 
     metrics_sample_conns(worker);
+    metrics_hide(worker->metrics, METRICS_UPSTREAM_UP);
+    metrics_hide(worker->metrics, METRICS_UPSTREAM_CONNECTIONS);
     for (size_t i = 0; i < count; i++) {
-        const struct upstream *upstream = &worker->upstreams[i];
+        const struct upstream *upstream = worker->view->upstreams[i];
 
         for (unsigned j = 0; j < upstream->target_count; j++) {
             metrics_sample_target(worker->metrics, upstream->config->element.name,
@@ -922,10 +984,13 @@ static void metrics_sample_process(const struct gateway *gateway)
     metrics_set(metrics, METRICS_RSS, "", metrics_resident_bytes());
     metrics_set(metrics, METRICS_OPEN_FDS, "", metrics_count_fds());
     metrics_set(metrics, METRICS_START_TIME, "", gateway->start_unix_us);
-    metrics_set(metrics, METRICS_RELOAD_OK, "", 1);
-    metrics_set(metrics, METRICS_RELOAD_TIME, "", gateway->start_unix_us);
+    metrics_set(metrics, METRICS_RELOAD_OK, "", gateway->reload_failed ? 0 : 1);
+    metrics_set(metrics, METRICS_RELOAD_TIME, "", gateway->config_unix_us);
+    metrics_set(metrics, METRICS_RELOADS, "result=\"success\"", gateway->reloads_done);
+    metrics_set(metrics, METRICS_RELOADS, "result=\"failure\"", gateway->reloads_failed);
 
     metrics_sample_certificates(gateway);
+    metrics_hide(metrics, METRICS_CONFIG_INFO);
     metrics_label_add(labels, &len, "hash", slice_str(gateway->config->hash));
     metrics_set(metrics, METRICS_CONFIG_INFO, labels, 1);
     len = 0;
@@ -960,8 +1025,12 @@ static void metrics_copy_from(struct metrics_copy *copy, const struct metrics *m
         return;
     }
     for (const struct metrics_series *s = metrics->first; s != NULL; s = s->next) {
-        struct metrics_value *value = &copy->values[copy->count++];
+        struct metrics_value *value = &copy->values[copy->count];
 
+        if (s->hidden) {
+            continue;
+        }
+        copy->count++;
         value->series = s;
         if (families[s->family].type == METRICS_HISTOGRAM) {
             value->histogram = s->histogram;

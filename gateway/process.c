@@ -15,104 +15,236 @@
 #define PROCESS_CHECK_NAME_MAX 96u
 
 struct gw_check {
+    struct gw_check *next;
     char name[PROCESS_CHECK_NAME_MAX];
     bool ok;         /* atomic */
     const char *why; /* atomic */
 };
 
+/* One plugin's, for as long as a snapshot has the same top. */
 struct gw_process {
-    struct processes *owner;
+    struct process_hub *hub;
     const struct gw_plugin *plugin;
     unsigned plugin_index;
     const void *top;
+    struct config *config; /* the snapshot that made the top: a reference */
     void *state;
     bool is_running;
+    unsigned users;              /* struct processes that have it */
+    int refs;                    /* atomic: users (as one) and messages under way */
+    struct gw_process *previous; /* only while process_init() runs */
+    struct gw_check *checks;     /* do not change after process_init() */
+    unsigned check_count;
 };
 
 /* On its way from one thread to another; listed so that what no thread took is freed at the end. */
 struct process_message {
     struct process_message *next, **at;
-    struct gw_process *process;
-    struct worker *worker;     /* to a worker: */
-    gw_publish_fn *publish_fn; /* ... */
-    struct gw_shared *object;  /* a reference */
-    gw_process_fn *process_fn; /* to the process, with the bytes behind */
+    struct gw_process *process; /* a reference */
+    struct worker *worker;      /* to a worker: */
+    gw_publish_fn *publish_fn;  /* ... */
+    struct gw_shared *object;   /* a reference */
+    gw_process_fn *process_fn;  /* to the process, with the bytes behind */
     max_align_t data[];
 };
 
 struct processes {
+    struct process_hub *hub;
+    struct processes *next, **at; /* in the hub's list */
+    struct gw_process **items;    /* by plugin index; NULL: the plugin has none */
+    size_t count;
+    unsigned holds;
+};
+
+struct process_hub {
     struct gateway *gateway;
-    struct config *config;    /* a reference */
-    struct gw_process *items; /* by plugin index */
-    struct gw_check *checks;
-    unsigned check_count;
-    pthread_mutex_t lock; /* of messages */
+    struct processes *all; /* newest first; only the control thread looks */
+    pthread_mutex_t lock;  /* of messages */
     struct process_message *messages;
 };
 
 /* ---- life ---- */
 
-struct processes *processes_new(struct gateway *gateway)
+static void process_unref(struct gw_process *process)
+{
+    struct gw_check *next;
+
+    if (__atomic_sub_fetch(&process->refs, 1, __ATOMIC_ACQ_REL) > 0) {
+        return;
+    }
+    for (struct gw_check *check = process->checks; check != NULL; check = next) {
+        next = check->next;
+        free(check);
+    }
+    config_unref(process->config);
+    free(process);
+}
+
+static void process_end(struct gw_process *process)
+{
+    if (process->is_running && process->plugin->process_done != NULL) {
+        process->plugin->process_done(process->state);
+    }
+    process->is_running = false;
+    process->state = NULL;
+}
+
+static struct gw_process *process_new(struct process_hub *hub, struct config *config, unsigned i)
+{
+    struct gw_process *process = calloc(1, sizeof(*process));
+    bool is_shared = config->top_owners != NULL && config->top_owners[i] != NULL;
+
+    if (process != NULL) {
+        process->hub = hub;
+        process->plugin = config->plugins[i];
+        process->plugin_index = i;
+        process->top = config->tops[i];
+        process->config = config_ref(is_shared ? config->top_owners[i] : config);
+        process->users = 1;
+        process->refs = 1;
+    }
+    return process;
+}
+
+/* That of the snapshot before, if the plugin has the same top. */
+static struct gw_process *process_kept(const struct processes *previous,
+                                       const struct config *config, unsigned i)
+{
+    struct gw_process *process =
+        previous == NULL || i >= previous->count ? NULL : previous->items[i];
+
+    return process != NULL && process->plugin == config->plugins[i] &&
+                   process->top == config->tops[i]
+               ? process
+               : NULL;
+}
+
+struct process_hub *process_hub_new(struct gateway *gateway)
+{
+    struct process_hub *hub = calloc(1, sizeof(*hub));
+
+    if (hub != NULL) {
+        hub->gateway = gateway;
+        pthread_mutex_init(&hub->lock, NULL);
+    }
+    return hub;
+}
+
+static void processes_free(struct processes *processes)
+{
+    for (size_t i = processes->count; i-- > 0;) {
+        struct gw_process *process = processes->items[i];
+
+        if (process != NULL && --process->users == 0) {
+            process_end(process);
+            process_unref(process);
+        }
+    }
+    *processes->at = processes->next;
+    if (processes->next != NULL) {
+        processes->next->at = processes->at;
+    }
+    free(processes->items);
+    free(processes);
+}
+
+struct processes *processes_new(struct process_hub *hub, struct config *config,
+                                const struct processes *previous)
 {
     struct processes *processes = calloc(1, sizeof(*processes));
-    struct config *config = gateway->config;
 
     if (processes == NULL) {
         return NULL;
     }
-    pthread_mutex_init(&processes->lock, NULL);
-    processes->gateway = gateway;
-    processes->config = config_ref(config);
-    processes->items = calloc(config->plugin_count + 1, sizeof(*processes->items));
-    processes->checks = calloc(PROCESS_MAX_CHECKS, sizeof(*processes->checks));
-    if (processes->items == NULL || processes->checks == NULL) {
+    processes->hub = hub;
+    processes->holds = 1;
+    processes->at = &hub->all;
+    processes->next = hub->all;
+    if (processes->next != NULL) {
+        processes->next->at = &processes->next;
+    }
+    hub->all = processes;
+    processes->items = calloc(config->plugin_count + 1, sizeof(struct gw_process *));
+    processes->count = processes->items == NULL ? 0 : config->plugin_count;
+    for (unsigned i = 0; i < processes->count; i++) {
+        struct gw_process *kept = process_kept(previous, config, i);
+
+        if (config->plugins[i]->process_init == NULL) {
+            continue;
+        }
+        if (kept != NULL) {
+            kept->users++;
+        }
+        processes->items[i] = kept != NULL ? kept : process_new(hub, config, i);
+        if (processes->items[i] == NULL) {
+            processes_free(processes);
+            return NULL;
+        }
+    }
+    if (processes->items == NULL) {
         processes_free(processes);
         return NULL;
-    }
-    for (unsigned i = 0; i < config->plugin_count; i++) {
-        processes->items[i] = (struct gw_process){
-            .owner = processes,
-            .plugin = config->plugins[i],
-            .plugin_index = i,
-            .top = config->tops[i],
-        };
     }
     return processes;
 }
 
-int processes_start(struct processes *processes)
+static int process_start(struct gw_process *process, const struct processes *previous)
 {
-    for (size_t i = 0; i < processes->config->plugin_count; i++) {
-        struct gw_process *process = &processes->items[i];
-        int err;
+    int err;
 
-        if (process->plugin->process_init == NULL) {
-            continue;
-        }
-        err = process->plugin->process_init(process, process->top, &process->state);
+    if (process == NULL || process->is_running) {
+        return 0;
+    }
+    process->previous = previous == NULL || process->plugin_index >= previous->count ||
+                                previous->items[process->plugin_index] == process
+                            ? NULL
+                            : previous->items[process->plugin_index];
+    err = process->plugin->process_init(process, process->top, &process->state);
+    process->previous = NULL;
+    if (err < 0) {
+        log_error("gateway", "cannot start plugin=%s error=\"%s\"", process->plugin->name,
+                  err_text(err));
+        return err;
+    }
+    process->is_running = true;
+    return 0;
+}
+
+int processes_start(struct processes *processes, const struct processes *previous)
+{
+    for (size_t i = 0; i < processes->count; i++) {
+        int err = process_start(processes->items[i], previous);
+
         if (err < 0) {
-            log_error("gateway", "cannot start plugin=%s error=\"%s\"", process->plugin->name,
-                      err_text(err));
             return err;
         }
-        process->is_running = true;
     }
     return 0;
 }
 
-void processes_stop(struct processes *processes)
+void processes_hold(struct processes *processes, unsigned times)
 {
-    if (processes == NULL) {
-        return;
-    }
-    for (size_t i = processes->config->plugin_count; i-- > 0;) {
-        struct gw_process *process = &processes->items[i];
+    processes->holds += times;
+}
 
-        if (process->is_running && process->plugin->process_done != NULL) {
-            process->plugin->process_done(process->state);
-        }
-        process->is_running = false;
-        process->state = NULL;
+static void processes_release_on_control(void *arg)
+{
+    processes_release(arg);
+}
+
+void processes_release(struct processes *processes)
+{
+    if (processes != NULL && --processes->holds == 0) {
+        processes_free(processes);
+    }
+}
+
+void processes_release_later(struct processes *processes)
+{
+    const struct worker *control = processes->hub->gateway->control;
+
+    if (control != NULL && !loop_post(control->loop, processes_release_on_control, processes)) {
+        log_warning("gateway", "a snapshot's processes go on until the end: out of memory");
     }
 }
 
@@ -127,26 +259,37 @@ static void message_unlink(struct process_message *message)
 static void message_free(struct process_message *message)
 {
     gw_shared_unref(message->object);
+    process_unref(message->process);
     free(message);
 }
 
-void processes_free(struct processes *processes)
+void process_hub_stop(struct process_hub *hub)
 {
-    if (processes == NULL) {
+    for (struct processes *at = hub == NULL ? NULL : hub->all; at != NULL; at = at->next) {
+        for (size_t i = at->count; i-- > 0;) {
+            if (at->items[i] != NULL) {
+                process_end(at->items[i]);
+            }
+        }
+    }
+}
+
+void process_hub_free(struct process_hub *hub)
+{
+    if (hub == NULL) {
         return;
     }
-    processes_stop(processes);
-    while (processes->messages != NULL) {
-        struct process_message *message = processes->messages;
+    while (hub->all != NULL) {
+        processes_free(hub->all);
+    }
+    while (hub->messages != NULL) {
+        struct process_message *message = hub->messages;
 
         message_unlink(message);
         message_free(message);
     }
-    pthread_mutex_destroy(&processes->lock);
-    config_unref(processes->config);
-    free(processes->items);
-    free(processes->checks);
-    free(processes);
+    pthread_mutex_destroy(&hub->lock);
+    free(hub);
 }
 
 /* ---- messages ---- */
@@ -157,59 +300,88 @@ static struct process_message *message_new(struct gw_process *process, size_t da
 
     if (message != NULL) {
         message->process = process;
+        __atomic_fetch_add(&process->refs, 1, __ATOMIC_RELAXED);
     }
     return message;
+}
+
+static void *state_of(const struct config_view *view, const struct gw_process *process)
+{
+    unsigned i = process->plugin_index;
+
+    return i < view->config->plugin_count && view->config->tops[i] == process->top
+               ? view->plugin_workers[i]
+               : NULL;
+}
+
+/* Views of several snapshots may have one state: it gets the object once. */
+static bool has_state_before(const struct config_view *first, const struct config_view *view,
+                             const struct gw_process *process)
+{
+    for (; first != view; first = first->next) {
+        if (state_of(first, process) == state_of(view, process)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Also to views that are being made and to those that only old requests have. */
+static void message_publish(const struct process_message *message)
+{
+    const struct config_view *views = message->worker->views;
+
+    for (const struct config_view *view = views; view != NULL; view = view->next) {
+        void *state = state_of(view, message->process);
+
+        if (state != NULL && !has_state_before(views, view, message->process)) {
+            message->publish_fn(state, message->object);
+        }
+    }
 }
 
 static void message_run(void *arg)
 {
     struct process_message *message = arg;
     struct gw_process *process = message->process;
-    struct processes *owner = process->owner;
-    struct config_view *view;
+    struct process_hub *hub = process->hub;
 
-    pthread_mutex_lock(&owner->lock);
+    pthread_mutex_lock(&hub->lock);
     message_unlink(message);
-    pthread_mutex_unlock(&owner->lock);
-    if (message->worker == NULL) {
-        if (process->is_running) {
-            message->process_fn(process->state, message->data);
-        }
-        message_free(message);
-        return;
-    }
-    view = message->worker->view;
-    if (view->config == owner->config && view->plugin_workers[process->plugin_index] != NULL) {
-        message->publish_fn(view->plugin_workers[process->plugin_index], message->object);
+    pthread_mutex_unlock(&hub->lock);
+    if (message->worker != NULL) {
+        message_publish(message);
+    } else if (process->is_running) {
+        message->process_fn(process->state, message->data);
     }
     message_free(message);
 }
 
 static int message_send(struct process_message *message, struct worker *to)
 {
-    struct processes *owner = message->process->owner;
+    struct process_hub *hub = message->process->hub;
 
-    pthread_mutex_lock(&owner->lock);
-    message->next = owner->messages;
-    message->at = &owner->messages;
+    pthread_mutex_lock(&hub->lock);
+    message->next = hub->messages;
+    message->at = &hub->messages;
     if (message->next != NULL) {
         message->next->at = &message->next;
     }
-    owner->messages = message;
+    hub->messages = message;
     /* Under the lock: the receiver cannot unlink before the list is whole. */
     if (loop_post(to->loop, message_run, message)) {
-        pthread_mutex_unlock(&owner->lock);
+        pthread_mutex_unlock(&hub->lock);
         return 0;
     }
     message_unlink(message);
-    pthread_mutex_unlock(&owner->lock);
+    pthread_mutex_unlock(&hub->lock);
     message_free(message);
     return ERR_NO_MEMORY;
 }
 
 int gw_publish(struct gw_process *process, gw_publish_fn *fn, struct gw_shared *object)
 {
-    struct gateway *gateway = process->owner->gateway;
+    struct gateway *gateway = process->hub->gateway;
     int err = 0;
 
     for (unsigned i = 0; i < gateway->worker_count; i++) {
@@ -245,31 +417,36 @@ int gw_process_post(struct gw_process *process, gw_process_fn *fn, const void *d
     if (size > 0) {
         memcpy(message->data, data, size);
     }
-    return message_send(message, process->owner->gateway->control);
+    return message_send(message, process->hub->gateway->control);
 }
 
 /* ---- what a process asks ---- */
 
 struct gw_process *gw_process_of(struct gw_worker *gw_worker, const void *top)
 {
-    const struct processes *processes = worker_of(gw_worker)->gateway->processes;
+    const struct processes *processes = worker_of(gw_worker)->starting;
 
     if (processes == NULL || top == NULL) {
         return NULL;
     }
-    for (size_t i = 0; i < processes->config->plugin_count; i++) {
-        struct gw_process *process = &processes->items[i];
+    for (size_t i = 0; i < processes->count; i++) {
+        struct gw_process *process = processes->items[i];
 
-        if (process->top == top && process->plugin->process_init != NULL) {
+        if (process != NULL && process->top == top) {
             return process;
         }
     }
     return NULL;
 }
 
+void *gw_process_previous(const struct gw_process *process)
+{
+    return process->previous == NULL ? NULL : process->previous->state;
+}
+
 struct gw_worker *gw_process_worker(struct gw_process *process)
 {
-    return (struct gw_worker *)(void *)process->owner->gateway->control;
+    return (struct gw_worker *)(void *)process->hub->gateway->control;
 }
 
 struct loop *gw_loop(struct gw_worker *worker)
@@ -279,7 +456,7 @@ struct loop *gw_loop(struct gw_worker *worker)
 
 const char *gw_folder(const struct gw_process *process, enum gw_folder folder)
 {
-    const struct config_server *server = &process->owner->config->server;
+    const struct config_server *server = &process->config->server;
 
     switch (folder) {
     case GW_STATE_DIR: return server->state_dir;
@@ -292,13 +469,21 @@ const char *gw_folder(const struct gw_process *process, enum gw_folder folder)
 
 struct gw_check *gw_check_new(struct gw_process *process, const char *name)
 {
-    struct processes *processes = process->owner;
+    struct gw_check **last = &process->checks;
     struct gw_check *check;
 
-    if (processes->check_count == PROCESS_MAX_CHECKS) {
+    if (process->check_count == PROCESS_MAX_CHECKS) {
         return NULL;
     }
-    check = &processes->checks[processes->check_count++];
+    check = calloc(1, sizeof(*check));
+    if (check == NULL) {
+        return NULL;
+    }
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = check;
+    process->check_count++;
     snprintf(check->name, sizeof(check->name), "%s", name);
     return check;
 }
@@ -309,15 +494,32 @@ void gw_check_set(struct gw_check *check, bool ok, const char *why)
     __atomic_store_n(&check->ok, ok, __ATOMIC_RELEASE);
 }
 
+static const struct gw_check *find_check(const struct processes *processes, unsigned pos)
+{
+    for (size_t i = 0; i < processes->count; i++) {
+        const struct gw_process *process = processes->items[i];
+        const struct gw_check *check = process == NULL ? NULL : process->checks;
+
+        for (; check != NULL; check = check->next) {
+            if (pos-- == 0) {
+                return check;
+            }
+        }
+    }
+    return NULL;
+}
+
 bool processes_next_check(const struct processes *processes, unsigned *ret_pos,
                           struct process_check *ret)
 {
-    const struct gw_check *check;
+    const struct gw_check *check = processes == NULL || *ret_pos >= PROCESS_MAX_CHECKS
+                                       ? NULL
+                                       : find_check(processes, *ret_pos);
 
-    if (processes == NULL || *ret_pos >= processes->check_count) {
+    if (check == NULL) {
         return false;
     }
-    check = &processes->checks[(*ret_pos)++];
+    ++*ret_pos;
     ret->name = check->name;
     ret->ok = __atomic_load_n(&check->ok, __ATOMIC_ACQUIRE);
     ret->why = __atomic_load_n(&check->why, __ATOMIC_RELAXED);

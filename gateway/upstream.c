@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "gateway/attempt.h"
+#include "gateway/config_change.h"
 #include "gateway/upstream_pool.h"
 #include "gateway/worker.h"
 
@@ -14,67 +15,122 @@
 #define AVOID_MS_MOST    10000u
 #define RESOLVE_RETRY_MS 1000u
 
-static int upstream_init(struct upstream *upstream, struct worker *worker,
-                         const struct config_upstream *config)
+static void upstream_free(void *arg)
 {
+    struct upstream *upstream = arg;
+
+    config_unref(upstream->owner);
+    free(upstream->targets);
+    free(upstream);
+}
+
+static struct upstream *upstream_new(struct worker *worker, struct config *owner,
+                                     const struct config_upstream *config)
+{
+    struct upstream *upstream = calloc(1, sizeof(*upstream));
+
+    if (upstream == NULL) {
+        return NULL;
+    }
+    upstream->users = 1;
     upstream->config = config;
+    upstream->owner = config_ref(owner);
     upstream->worker = worker;
     upstream->targets = calloc(config->target_count, sizeof(*upstream->targets));
     if (upstream->targets == NULL) {
-        return ERR_NO_MEMORY;
+        upstream_free(upstream);
+        return NULL;
     }
     upstream->target_count = (unsigned)config->target_count;
     for (unsigned i = 0; i < upstream->target_count; i++) {
         upstream->targets[i].config = &config->targets[i];
         upstream->targets[i].upstream = upstream;
     }
-    return 0;
+    return upstream;
 }
 
-int upstreams_init(struct worker *worker)
+/* Its connections and names are those that the new snapshot would make: the same text. */
+static struct upstream *find_kept(const struct config_view *previous,
+                                  const struct config_upstream *config)
 {
-    const struct config *config = worker->view->config;
+    const struct config *old = previous == NULL ? NULL : previous->config;
 
-    if (config->upstream_count == 0) {
-        return 0;
+    for (size_t i = 0; old != NULL && i < old->upstream_count; i++) {
+        if (slice_eq(old->upstreams[i].element.name, config->element.name)) {
+            return config_same_json(old->upstreams[i].element.where, config->element.where)
+                       ? previous->upstreams[i]
+                       : NULL;
+        }
     }
-    worker->upstreams = calloc(config->upstream_count, sizeof(*worker->upstreams));
-    if (worker->upstreams == NULL) {
+    return NULL;
+}
+
+int upstreams_init(struct config_view *view, const struct config_view *previous)
+{
+    struct config *config = view->config;
+
+    view->upstreams = calloc(config->upstream_count + 1, sizeof(struct upstream *));
+    if (view->upstreams == NULL) {
         return ERR_NO_MEMORY;
     }
     for (size_t i = 0; i < config->upstream_count; i++) {
-        int err = upstream_init(&worker->upstreams[i], worker, &config->upstreams[i]);
-        if (err != 0) {
-            return err;
+        struct upstream *upstream = find_kept(previous, &config->upstreams[i]);
+
+        if (upstream != NULL) {
+            upstream->users++;
+        } else {
+            upstream = upstream_new(view->worker, config, &config->upstreams[i]);
+        }
+        view->upstreams[i] = upstream;
+        if (upstream == NULL) {
+            return ERR_NO_MEMORY;
         }
     }
     return 0;
 }
 
-static void target_done(struct upstream_target *target)
+void upstreams_adopt(struct config_view *view)
 {
-    upstream_pool_clear(target);
-    tls_session_clear(&target->session);
-    if (target->query != NULL) {
-        resolver_cancel(target->query);
+    struct config *config = view->config;
+
+    for (size_t i = 0; i < config->upstream_count; i++) {
+        struct upstream *upstream = view->upstreams[i];
+        struct config *before = upstream->owner;
+
+        upstream->owner = config_ref(config);
+        upstream->config = &config->upstreams[i];
+        for (unsigned t = 0; t < upstream->target_count; t++) {
+            upstream->targets[t].config = &config->upstreams[i].targets[t];
+        }
+        config_unref(before);
     }
 }
 
-void upstreams_done(struct worker *worker)
+static void upstream_unref(struct upstream *upstream)
 {
-    if (worker->upstreams == NULL) {
+    if (upstream == NULL || --upstream->users > 0) {
         return;
     }
-    for (size_t i = 0; i < worker->view->config->upstream_count; i++) {
-        struct upstream *upstream = &worker->upstreams[i];
+    for (unsigned t = 0; t < upstream->target_count; t++) {
+        struct upstream_target *target = &upstream->targets[t];
 
-        for (unsigned t = 0; t < upstream->target_count; t++) {
-            target_done(&upstream->targets[t]);
+        upstream_pool_clear(target);
+        tls_session_clear(&target->session);
+        if (target->query != NULL) {
+            resolver_cancel(target->query);
         }
-        free(upstream->targets);
     }
-    free(worker->upstreams);
-    worker->upstreams = NULL;
+    /* Its last request may just be on the stack. */
+    loop_free_later(upstream->worker->loop, &upstream->grave, upstream, upstream_free);
+}
+
+void upstreams_done(struct config_view *view)
+{
+    for (size_t i = 0; view->upstreams != NULL && i < view->config->upstream_count; i++) {
+        upstream_unref(view->upstreams[i]);
+    }
+    free(view->upstreams);
+    view->upstreams = NULL;
 }
 
 uint64_t upstream_target_bit(const struct upstream_target *target)

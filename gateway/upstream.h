@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A named group of targets, as one worker sees it: which target is next, what their names resolve to,
- * which of them refused connections lately.  Owned by the worker. */
+/* A named group of targets, as one worker sees it: which target is next, what their names resolve
+ * to, which of them refused connections lately.  Owned by the views of the worker that have it: a
+ * reload keeps what it does not change. */
 #pragma once
 
+#include "core/loop.h"
 #include "core/resolve.h"
 #include "core/tls.h"
 #include "gateway/config.h"
@@ -30,15 +32,22 @@ struct upstream_target {
 };
 
 struct upstream {
-    const struct config_upstream *config;
+    unsigned users;                       /* views */
+    const struct config_upstream *config; /* in the newest snapshot that has it */
+    struct config *owner;                 /* that one: a reference */
     struct worker *worker;
     struct upstream_target *targets;
     unsigned target_count;
     unsigned connections; /* leased, connecting and idle */
+    struct loop_grave grave;
 };
 
-int upstreams_init(struct worker *worker) MUST_CHECK;
-void upstreams_done(struct worker *worker);
+/* Make those of the view (view->worker is set); what has not changed since `previous` (NULL: none)
+ * is shared.  Whatever it returns, upstreams_done() frees. */
+int upstreams_init(struct config_view *view, const struct config_view *previous) MUST_CHECK;
+/* The view is now the worker's: what it shares follows the new snapshot. */
+void upstreams_adopt(struct config_view *view);
+void upstreams_done(struct config_view *view);
 
 /* The next target by the upstream's balancing, leaving out those of the `tried` bits (the first 64)
  * and, while there are others, those that refused lately.  NULL: all were tried. */

@@ -7,6 +7,7 @@
 #include "gateway/gateway.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
+#include "gateway/process.h"
 #include "gateway/request.h"
 #include "gateway/upstream.h"
 
@@ -43,6 +44,60 @@ static int worker_init_random(struct worker *worker)
     return 0;
 }
 
+/* ---- views ---- */
+
+/* No request of this worker has it any more. */
+static void view_on_end(struct config_view *view)
+{
+    struct worker *worker = view->worker;
+
+    metrics_forget(worker->metrics);
+    upstreams_done(view);
+    if (view->next != NULL) {
+        view->next->prev = view->prev;
+    }
+    if (view->prev != NULL) {
+        view->prev->next = view->next;
+    } else {
+        worker->views = view->next;
+    }
+    if (view->processes != NULL) {
+        processes_release_later(view->processes);
+    }
+}
+
+/* What the snapshot before has and this one did not change is shared with its view. */
+static int make_view(struct worker *worker, struct config *config, struct processes *processes,
+                     struct config_view **ret)
+{
+    struct config_view *view;
+    int err;
+
+    worker->starting = processes;
+    view = config_view_after(config, (struct gw_worker *)(void *)worker, worker->view);
+    worker->starting = NULL;
+    if (view == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    view->worker = worker;
+    view->on_end = view_on_end;
+    view->next = worker->views;
+    if (view->next != NULL) {
+        view->next->prev = view;
+    }
+    worker->views = view;
+    err = upstreams_init(view, worker->view);
+    if (err != 0) {
+        config_view_unref(view);
+        return err;
+    }
+    view->processes = processes;
+    *ret = view;
+    return 0;
+}
+
+/* ---- life ---- */
+
 /* Counters come before the view: plugins ask for theirs when the view is made. */
 static int worker_init(struct worker *worker, struct config *config)
 {
@@ -56,10 +111,13 @@ static int worker_init(struct worker *worker, struct config *config)
     if (worker->loop == NULL || worker->metrics == NULL) {
         return ERR_NO_MEMORY;
     }
-    worker->view = config_view_new(config, (struct gw_worker *)(void *)worker);
     worker->resolver = resolver_new(worker->loop);
-    if (worker->view == NULL || worker->resolver == NULL) {
+    if (worker->resolver == NULL) {
         return ERR_NO_MEMORY;
+    }
+    err = make_view(worker, config, worker->gateway->processes, &worker->view);
+    if (err != 0) {
+        return err;
     }
     if (worker->gateway->access_log != NULL) {
         worker->access_log = sink_writer_new(worker->gateway->access_log, WORKER_LOG_RING_BYTES);
@@ -68,11 +126,7 @@ static int worker_init(struct worker *worker, struct config *config)
         }
     }
     worker->lag_timer.fn = worker_on_lag_timer;
-    err = loop_timer_set(worker->loop, &worker->lag_timer, clock_ms() + WORKER_LAG_MS);
-    if (err != 0) {
-        return err;
-    }
-    return upstreams_init(worker);
+    return loop_timer_set(worker->loop, &worker->lag_timer, clock_ms() + WORKER_LAG_MS);
 }
 
 struct worker *worker_new(struct gateway *gateway, struct config *config, unsigned index)
@@ -100,9 +154,6 @@ void worker_free(struct worker *worker)
     }
     listeners_close(worker);
     listeners_done(worker);
-    if (worker->upstreams != NULL) {
-        upstreams_done(worker);
-    }
     if (worker->view != NULL) {
         config_view_unref(worker->view);
     }
@@ -187,4 +238,63 @@ uint64_t worker_random(struct worker *worker)
     a ^= a << 23;
     worker->random[1] = a ^ b ^ (a >> 17) ^ (b >> 26);
     return worker->random[1] + b;
+}
+
+/* ---- a reload ---- */
+
+int worker_prepare(struct worker *worker, struct worker_change *change)
+{
+    int err = metrics_prepare(worker->metrics, change->config, &change->metrics);
+
+    if (err == 0) {
+        err = listeners_prepare(worker, change->config, change->fds, &change->listeners);
+    }
+    if (err == 0 && change->new_log && change->access_log != NULL) {
+        change->writer = sink_writer_new(change->access_log, WORKER_LOG_RING_BYTES);
+        err = change->writer == NULL ? ERR_NO_MEMORY : 0;
+    }
+    if (err == 0) {
+        err = make_view(worker, change->config, change->processes, &change->view);
+    }
+    if (err == 0) {
+        change->processes = NULL; /* the view gives it back */
+    }
+    return err;
+}
+
+void worker_switch(struct worker *worker, struct worker_change *change)
+{
+    struct config_view *before = worker->view;
+
+    if (worker->state != WORKER_RUNNING || change->view == NULL) {
+        return;
+    }
+    worker->view = change->view;
+    change->view = NULL;
+    upstreams_adopt(worker->view);
+    metrics_switch(worker->metrics, change->metrics);
+    change->metrics = NULL;
+    if (change->new_log) {
+        worker->access_log = change->writer;
+    }
+    listeners_switch(worker, before->config, worker->view->config, change->listeners);
+    change->listeners = NULL;
+    config_view_unref(before);
+    if (worker->accept_paused) {
+        listeners_resume(worker); /* the limit may be another one */
+    }
+}
+
+void worker_change_done(struct worker_change *change)
+{
+    config_view_unref(change->view);
+    change->view = NULL;
+    listeners_drop(change->listeners);
+    change->listeners = NULL;
+    metrics_listeners_free(change->metrics);
+    change->metrics = NULL;
+    if (change->processes != NULL) {
+        processes_release_later(change->processes);
+        change->processes = NULL;
+    }
 }

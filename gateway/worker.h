@@ -16,8 +16,9 @@ struct conn;
 struct gateway;
 struct listener;
 struct metrics;
+struct metrics_listeners;
+struct processes;
 struct request;
-struct upstream;
 
 enum worker_state {
     WORKER_RUNNING,
@@ -30,13 +31,13 @@ struct worker {
     unsigned index; /* 0: control, 1..n: workers */
     struct loop *loop;
     struct gateway *gateway;
-    struct config_view *view; /* the current one */
+    struct config_view *view;   /* the current one */
+    struct config_view *views;  /* also those being made, and those only requests have */
+    struct processes *starting; /* while plugins start: of their snapshot */
     struct resolver *resolver;
     struct metrics *metrics;
     struct sink_writer *access_log; /* NULL: off */
-    struct upstream *upstreams;     /* by index in the snapshot */
-    struct listener *listeners;
-    unsigned listener_count;
+    struct listener *listeners;     /* a list */
     struct map peers;               /* listener.c: connections by address, for connections_per_ip */
     struct loop_timer accept_timer; /* listener.c: accept again after a lack of descriptors */
     bool accept_paused;
@@ -62,3 +63,23 @@ void worker_stop(struct worker *worker);
 /* Called by conn.c when a connection has gone: ends the loop when draining and none is left. */
 void worker_conn_gone(struct worker *worker);
 uint64_t worker_random(struct worker *worker);
+
+/* A reload, as one worker sees it. */
+struct worker_change {
+    struct config *config;       /* borrowed, until the view has a reference */
+    struct processes *processes; /* held once for this worker, NULL: given to the view, or back */
+    struct sink *access_log;     /* NULL: off */
+    int *fds;                    /* by listener index; -1: nothing to open */
+
+    struct config_view *view; /* made by worker_prepare() */
+    struct metrics_listeners *metrics;
+    struct listener *listeners;
+    struct sink_writer *writer; /* of access_log, owned by it; NULL: worker's is right, or off */
+    bool new_log;               /* the worker's access log changes */
+};
+/* On its thread: make all that may fail. ERR_*: nothing has changed. */
+int worker_prepare(struct worker *worker, struct worker_change *change) MUST_CHECK;
+/* On its thread, between two requests: use it from now on. */
+void worker_switch(struct worker *worker, struct worker_change *change);
+/* On its thread, or when that has ended: free what was not used. */
+void worker_change_done(struct worker_change *change);

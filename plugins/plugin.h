@@ -115,6 +115,11 @@ struct gw_plugin {
 
     /* After top_ready(); they come before all routes. */
     const struct gw_endpoint *(*endpoints)(const void *top, size_t *ret_count);
+
+    /* A reload: was `top`, whose text is that of `old`, also made of the same files?  Then `old` goes
+     * on in the new snapshot, and with it the workers' states and the process; config_init() must
+     * then only read it, and top_ready() is not called again.  NULL: a reload makes all anew. */
+    bool (*top_is_same)(const void *old, const void *top);
 };
 
 /* The request.  Slices live as long as the request; setters copy. */
@@ -208,11 +213,14 @@ GW_API void gw_worker_post(struct gw_worker *worker, void (*fn)(void *arg), void
 
 /* Work of the process: what is done once for all workers (fetching keys, following a store).  It runs on
  * the control thread's loop and never blocks it.  process_init() starts it: all workers of the
- * snapshot exist, none serves yet.  process_done() ends it: no worker's thread runs any more, the
- * plugin's worker states still exist.  The other functions here are the control thread's too, unless
- * they say otherwise. */
+ * snapshot exist, none serves by it yet.  process_done() ends it: the worker states of its snapshot
+ * are gone (a reload), or no worker's thread runs any more and they still exist.  The other
+ * functions here are the control thread's too, unless they say otherwise. */
 GW_API struct gw_worker *gw_process_worker(struct gw_process *process); /* for gw_counter() */
 GW_API struct loop *gw_loop(struct gw_worker *worker);                  /* of its own thread */
+/* In process_init() after a reload: the state of the one that this one takes over from, which
+ * still runs and ends later; NULL: none. */
+GW_API void *gw_process_previous(const struct gw_process *process);
 enum gw_folder { GW_STATE_DIR, GW_CACHE_DIR };
 /* server.state_dir, server.cache_dir; NULL: not configured. */
 GW_API const char *gw_folder(const struct gw_process *process, enum gw_folder folder);

@@ -135,6 +135,26 @@ const struct option_list *jwt_providers(const void *top_arg)
     return &top->providers;
 }
 
+/* Providers are read in the order of the text, which is the same. */
+static bool top_is_same(const void *old_arg, const void *top_arg)
+{
+    const struct top *old = old_arg;
+    const struct top *top = top_arg;
+    const struct provider *before = old->providers.items;
+    const struct provider *now = top->providers.items;
+
+    if (old->providers.count != top->providers.count) {
+        return false;
+    }
+    for (size_t i = 0; i < top->providers.count; i++) {
+        if (!slice_eq(before[i].element.name, now[i].element.name) ||
+            !provider_has_same_keys(&before[i], &now[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool jwt_route_has_auth(const struct json *route)
 {
     return route != NULL && json_is(json_get(route, SLICE("auth")), JSON_OBJECT);
@@ -829,6 +849,7 @@ const struct gw_plugin jwt_plugin = {
     .top_init = top_init,
     .config_init = config_init,
     .top_done = top_done,
+    .top_is_same = top_is_same,
     .worker_init = worker_init,
     .worker_done = worker_done,
     .state_size = sizeof(struct state),

@@ -5,6 +5,8 @@
 #include "core/headers.h"
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -743,4 +745,33 @@ void provider_done(struct provider *provider)
     free(provider->keys);
     provider->keys = NULL;
     provider->key_count = 0;
+}
+
+static bool same_key(const struct jwk *a, const struct jwk *b)
+{
+    if (!slice_eq(a->kid, b->kid) || a->alg != b->alg || a->key.type != b->key.type ||
+        a->key.secret_len != b->key.secret_len) {
+        return false;
+    }
+    if (a->key.secret_len > 0) {
+        return CRYPTO_memcmp(a->key.secret, b->key.secret, a->key.secret_len) == 0;
+    }
+    bool is_same =
+        a->key.pkey != NULL && b->key.pkey != NULL && EVP_PKEY_eq(a->key.pkey, b->key.pkey) == 1;
+
+    ERR_clear_error(); /* keys of different types leave something there */
+    return is_same;
+}
+
+bool provider_has_same_keys(const struct provider *a, const struct provider *b)
+{
+    if (a->key_count != b->key_count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->key_count; i++) {
+        if (!same_key(&a->keys[i], &b->keys[i])) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -46,3 +46,5 @@ extern const struct option provider_options[];
 /* Finish a provider that the options were read into; all errors go to ctx->diag. ERR_CONFIG. */
 int provider_init(struct provider *provider, const struct option_context *ctx) MUST_CHECK;
 void provider_done(struct provider *provider);
+/* Two providers of the same text: did they find the same keys in files and environment? */
+bool provider_has_same_keys(const struct provider *a, const struct provider *b);

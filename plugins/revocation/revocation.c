@@ -12,8 +12,11 @@
 #include "plugins/revocation/lint.h"
 #include "plugins/revocation/local_store.h"
 
+#include <openssl/crypto.h>
+
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define AREA           "revocation"
 #define RETRY_AFTER_S  1u
@@ -40,6 +43,16 @@ static const struct option top_options[] = {
 static int top_init(void *top, const struct option_context *ctx)
 {
     return revocation_settings_init(&((struct top *)top)->settings, ctx);
+}
+
+/* The password is all that does not come from the text. */
+static bool top_is_same(const void *old_arg, const void *top_arg)
+{
+    struct slice old = ((const struct top *)old_arg)->settings.client.password;
+    struct slice now = ((const struct top *)top_arg)->settings.client.password;
+
+    return slice_is_absent(old) == slice_is_absent(now) && old.len == now.len &&
+           (old.len == 0 || CRYPTO_memcmp(old.ptr, now.ptr, old.len) == 0);
 }
 
 /* The member "revocation" of an "auth" that asks for more than "off". */
@@ -96,11 +109,13 @@ static void lint(const void *top, const struct option_context *ctx,
 struct process {
     const struct top *top;
     struct gw_process *gw;
+    const char *state_dir; /* of the local store */
     struct gw_check *check;
     struct resolver *resolver;
     struct redis_store *redis;
     struct offload *offload;
     struct local_store *local;
+    unsigned *local_users; /* before and after a reload there are two that have the store */
     uint64_t *states[3], *age, *entries, *bytes, *up, *resyncs[REDIS_STORE_CAUSES];
 };
 
@@ -247,32 +262,68 @@ static int publish_local(struct process *process)
     return err;
 }
 
-static int start_local(struct process *process, struct loop *loop)
+/* A reload that leaves the folder as it is: a store is opened only once. */
+static bool keep_local(struct process *process)
 {
-    const char *state_dir = gw_folder(process->gw, GW_STATE_DIR);
+    const struct process *previous = gw_process_previous(process->gw);
+
+    if (previous == NULL || previous->local == NULL ||
+        strcmp(previous->state_dir, process->state_dir) != 0) {
+        return false;
+    }
+    process->offload = previous->offload;
+    process->local = previous->local;
+    process->local_users = previous->local_users;
+    ++*process->local_users;
+    return true;
+}
+
+static int open_local(struct process *process, struct loop *loop)
+{
     char error[LOCAL_STORE_ERROR_BYTES], folder[4096];
 
-    if (state_dir == NULL) {
-        log_error(AREA, "revocations need a place: set server.state_dir, or revocation.redis");
-        return ERR_CONFIG;
-    }
-    snprintf(folder, sizeof(folder), "%s/revocations", state_dir);
+    snprintf(folder, sizeof(folder), "%s/revocations", process->state_dir);
     struct local_store_options options = { .folder = folder,
                                            .map_bytes = LOCAL_MAP,
                                            .max_map_bytes = LOCAL_MAX_MAP,
                                            .purge_interval_ms = LOCAL_PURGE_MS };
     process->offload = offload_new(1, LOCAL_JOBS);
-    if (process->offload == NULL) {
+    process->local_users = calloc(1, sizeof(*process->local_users));
+    if (process->offload == NULL || process->local_users == NULL) {
         return ERR_NO_MEMORY;
     }
+    *process->local_users = 1;
     int err = local_store_open(&options, loop, process->offload, &process->local, error);
     if (err < 0) {
         log_error(AREA, "the revocations cannot be read: %s", error);
+    }
+    return err;
+}
+
+static int start_local(struct process *process, struct loop *loop)
+{
+    process->state_dir = gw_folder(process->gw, GW_STATE_DIR);
+    if (process->state_dir == NULL) {
+        log_error(AREA, "revocations need a place: set server.state_dir, or revocation.redis");
+        return ERR_CONFIG;
+    }
+    int err = keep_local(process) ? 0 : open_local(process, loop);
+    if (err < 0) {
         return err;
     }
     set(process->entries, local_store_count(process->local));
     show_state(process, STATE_LIVE);
     return publish_local(process);
+}
+
+static void close_local(struct process *process)
+{
+    offload_free(process->offload);
+    if (process->local != NULL) {
+        local_store_close(process->local);
+        loop_turn(gw_loop(gw_process_worker(process->gw)), false); /* the last commit's end */
+    }
+    free(process->local_users);
 }
 
 static void process_done(void *arg)
@@ -286,10 +337,8 @@ static void process_done(void *arg)
     if (process->resolver != NULL) {
         resolver_free(process->resolver);
     }
-    offload_free(process->offload);
-    if (process->local != NULL) {
-        local_store_close(process->local);
-        loop_turn(gw_loop(gw_process_worker(process->gw)), false); /* the last commit's end */
+    if (process->local_users == NULL || --*process->local_users == 0) {
+        close_local(process);
     }
     free(process);
 }
@@ -717,6 +766,7 @@ const struct gw_plugin revocation_plugin = {
     .top_options = top_options,
     .top_size = sizeof(struct top),
     .top_init = top_init,
+    .top_is_same = top_is_same,
     .config_init = config_init,
     .worker_init = worker_init,
     .worker_done = worker_done,

@@ -90,7 +90,7 @@ START_TEST(connections_are_kept_on_both_sides)
         fixture_send(client, GET);
         ck_assert_int_eq(fixture_accept(0), -1);
     }
-    ck_assert_uint_eq(fx.worker->upstreams[0].connections, 1);
+    ck_assert_uint_eq(fx.worker->view->upstreams[0]->connections, 1);
 }
 END_TEST
 
@@ -329,7 +329,7 @@ START_TEST(an_idle_connection_that_dies_is_not_used)
     expect(client, " 200 ");
     hang_up(&server);
     fixture_spin();
-    ck_assert_uint_eq(fx.worker->upstreams[0].connections, 0);
+    ck_assert_uint_eq(fx.worker->view->upstreams[0]->connections, 0);
     ask("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
     fixture_send(server, OK_2);
     expect(client, " 200 ");
@@ -441,7 +441,7 @@ START_TEST(a_client_that_goes_while_connecting_ends_its_request)
     conn_close(fx.worker->conns, CONN_END_ERROR);
     fixture_spin();
     expect_end(OUTCOME_CLIENT_GONE, 1);
-    ck_assert_uint_eq(fx.worker->upstreams[0].connections, 0);
+    ck_assert_uint_eq(fx.worker->view->upstreams[0]->connections, 0);
 }
 END_TEST
 
@@ -566,7 +566,7 @@ START_TEST(a_connect_has_a_deadline)
     expect(client, "HTTP/1.1 502 ");
     expect_end(OUTCOME_UPSTREAM_CONNECT_FAILED, 1);
     ck_assert_str_eq(fixture_last_end()->reason, "connect_timeout");
-    ck_assert(!upstream_target_is_up(&fx.worker->upstreams[0].targets[0]));
+    ck_assert(!upstream_target_is_up(&fx.worker->view->upstreams[0]->targets[0]));
 }
 END_TEST
 
@@ -863,7 +863,7 @@ START_TEST(bytes_behind_an_answer_end_the_upstream_connection)
     const char *text = fixture_receive(client, &closed);
     ck_assert_uint_eq(occurrences(text, "HTTP/1.1 "), 1);
     ck_assert(!closed);
-    ck_assert_uint_eq(fx.worker->upstreams[0].connections, 0);
+    ck_assert_uint_eq(fx.worker->view->upstreams[0]->connections, 0);
     ask(GET);
     fixture_send(server, OK_2);
     expect(client, "\r\n\r\nok");
@@ -876,7 +876,7 @@ START_TEST(a_server_that_says_close_is_not_used_again)
     fixture_send(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
     expect(client, "\r\n\r\nok");
     ck_assert(!closed);
-    ck_assert_uint_eq(fx.worker->upstreams[0].connections, 0);
+    ck_assert_uint_eq(fx.worker->view->upstreams[0]->connections, 0);
 }
 END_TEST
 
@@ -1060,8 +1060,8 @@ START_TEST(an_exchange_may_be_disturbed_at_every_byte)
         fixture_spin();
         ck_assert_msg(fx.worker->conn_count == 0, "a connection is left, byte %zu", at);
         ck_assert_uint_eq(fx.worker->requests_in_flight, 0);
-        ck_assert_uint_eq(fx.worker->upstreams[0].targets[0].active, 0);
-        ck_assert_uint_eq(fx.worker->upstreams[0].connections, 0);
+        ck_assert_uint_eq(fx.worker->view->upstreams[0]->targets[0].active, 0);
+        ck_assert_uint_eq(fx.worker->view->upstreams[0]->connections, 0);
         ck_assert_uint_eq(block_pool_in_use(loop_pool(fx.worker->loop)), 0);
         fixture_teardown();
     }

@@ -32,7 +32,7 @@ static void start(unsigned targets, bool with_servers)
         fixture_add_target(with_servers);
     }
     fixture_start();
-    upstream = &fx.worker->upstreams[0];
+    upstream = fx.worker->view->upstreams[0];
 }
 
 static unsigned choose(uint64_t tried)
