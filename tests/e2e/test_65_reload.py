@@ -9,7 +9,8 @@ import threading
 import time
 
 import pytest
-from support import (Backend, Client, SECRET, answer, bearer, config_for, free_port, get, hs256, wait_until)
+from support import (AUDIENCE, ISSUER, Backend, Client, RsaKey, SECRET, answer, bearer, claims, config_for, free_port, get,
+                     hs256, wait_until)
 
 
 def write(gateway, config):
@@ -252,6 +253,72 @@ def test_verified_tokens_and_keys(start, backend, scratch):
     log = reload(gateway, changed)
     assert "~provider corporate" in log
     assert gateway.ask(get("/a", bearer(other))).status == 401
+
+
+def remote(server, path="/keys", issuer=ISSUER):
+    return {"issuer": issuer, "audiences": [AUDIENCE], "algorithms": ["RS256"],
+            "jwks": {"uri": f"http://127.0.0.1:{server.port}{path}", "allow_http": True, "timeout": "300ms",
+                     "cache": {"ttl": "1h", "min_refresh": "100ms"}}}
+
+
+@pytest.mark.threads
+def test_fetched_keys_live_on_and_new_ones_come_first(start, backend):
+    key, server = RsaKey("one"), Backend()
+    document = answer(200, json.dumps({"keys": [key.jwk()]}).encode(), "Content-Type: application/json")
+    server.on("/keys", document).on("/other", document)
+    config = two_routes(backend, providers={"corporate": remote(server)})
+    config["server"]["startup_timeout"] = "2s"
+    config["routes"]["a"]["auth"] = {"provider": "corporate"}
+    gateway = start(config)
+    assert gateway.ask(get("/a", bearer(key.token()))).status == 200
+    changed = copy.deepcopy(config)
+    changed["routes"]["c"] = {"match": {"path_prefix": "/c"}, "upstream": "backend", "auth": {"provider": "corporate"}}
+    for _ in range(3):
+        reload(gateway, changed)
+        assert gateway.ask(get("/c", bearer(key.token()))).status == 200
+        reload(gateway, config)
+    assert len(server.requests) == 1, "an unchanged provider is not asked again"
+
+    changed["providers"]["partner"] = remote(server, "/other", "https://partner.test/")
+    changed["routes"]["c"]["auth"] = {"provider": "partner"}
+    log = reload(gateway, changed)
+    assert "+provider partner" in log
+    partner = key.token(claims(iss="https://partner.test/"))
+    assert gateway.ask(get("/c", bearer(partner))).status == 200
+    assert gateway.ask(get("/a", bearer(key.token()))).status == 200
+    assert "[+]jwks/partner ok" in gateway.admin("/readyz?verbose")[1]
+
+    broken = copy.deepcopy(changed)
+    broken["providers"]["partner"]["jwks"]["uri"] += "-is-not-there"
+    server.on("/other-is-not-there", answer(404, b"", phrase="Not Found"))
+    log = reload(gateway, broken, ok=False)
+    assert "not ready in time: jwks/partner" in log
+    assert gateway.ask(get("/c", bearer(partner))).status == 200
+    server.stop()
+
+
+def test_the_local_store_of_revocations_lives_on(start, backend, scratch):
+    secret = scratch / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    config = two_routes(backend, providers={"corporate": provider(secret)}, revocation={})
+    config["server"]["state_dir"] = str(scratch)
+    config["routes"]["a"]["auth"] = {"provider": "corporate"}
+    gateway = start(config)
+    token = hs256(kid="one")
+    assert gateway.ask(get("/a", bearer(token))).status == 200
+    changed = copy.deepcopy(config)
+    changed["routes"]["b"]["match"]["path_prefix"] = "/bb"
+    reload(gateway, changed)
+    assert gateway.ask(get("/a", bearer(token))).status == 200
+    changed["revocation"] = {"on_unavailable": "allow"}
+    reload(gateway, changed)
+    assert gateway.ask(get("/a", bearer(token))).status == 200
+    del changed["revocation"]
+    reload(gateway, changed)
+    assert gateway.ask(get("/a", bearer(token))).status == 200
+    reload(gateway, config)
+    assert gateway.ask(get("/a", bearer(token))).status == 200
 
 
 def configurations(backends):
