@@ -10,6 +10,7 @@
 #include "gateway/host.h"
 #include "gateway/metrics.h"
 #include "gateway/process.h"
+#include "gateway/reload.h"
 #include "gateway/request.h"
 #include "gateway/worker.h"
 
@@ -18,6 +19,7 @@
 #include <string.h>
 
 #define ADMIN_ANSWER_MS 2000u
+#define ADMIN_RELOAD_MS 9000u
 #define ADMIN_TEXT      SLICE("text/plain; charset=utf-8")
 
 /* What a request waits for.  It outlives the request when workers answer late: it then knows no
@@ -26,13 +28,15 @@ struct admin_wait {
     struct admin_call *call; /* NULL: the request has ended */
     struct worker *control;
     unsigned pending; /* answers to come */
+    bool is_reload;
 };
 
 struct admin_call { /* the plugin's state of a request */
     struct gw_waitlist waiters;
     struct admin_wait *wait; /* NULL: nothing is awaited */
     bool is_ready;           /* the wait is over */
-    char *text;              /* metrics: malloc'ed */
+    bool is_ok;              /* reload */
+    char *text;              /* metrics, reload: malloc'ed */
     size_t text_len;
 };
 
@@ -103,12 +107,12 @@ static struct admin_wait *admin_wait_new(struct gw_call *call)
 }
 
 /* `fn` runs when all have answered or the time is over: state->is_ready tells which. */
-static enum gw_verdict admin_wait_join(struct gw_call *call, gw_hook_fn *fn)
+static enum gw_verdict admin_wait_join(struct gw_call *call, unsigned ms, gw_hook_fn *fn)
 {
     struct admin_call *state = call->state;
 
     if (gw_waitlist_join(call, &state->waiters, fn) == GW_FAIL ||
-        gw_sleep(call, ADMIN_ANSWER_MS, fn) == GW_FAIL) {
+        gw_sleep(call, ms, fn) == GW_FAIL) {
         return GW_FAIL;
     }
     if (state->is_ready) {
@@ -122,6 +126,10 @@ static void admin_on_end(struct gw_call *call)
     struct admin_call *state = call->state;
 
     if (state->wait != NULL) {
+        if (state->wait->is_reload && state->wait->pending > 0) {
+            reload_forget(admin_gateway(call)->reload, state->wait);
+            state->wait->pending = 0;
+        }
         state->wait->call = NULL;
         admin_wait_unref(state->wait);
         state->wait = NULL;
@@ -262,7 +270,7 @@ static enum gw_verdict admin_livez(struct gw_call *call)
         }
     }
     admin_wait_answered(wait);
-    return admin_wait_join(call, admin_on_livez);
+    return admin_wait_join(call, ADMIN_ANSWER_MS, admin_on_livez);
 }
 
 static enum gw_verdict admin_readyz(struct gw_call *call)
@@ -318,7 +326,60 @@ static enum gw_verdict admin_metrics(struct gw_call *call)
     }
     wait->pending = 1;
     metrics_collect(admin_gateway(call), admin_on_text, wait);
-    return admin_wait_join(call, admin_on_metrics);
+    return admin_wait_join(call, ADMIN_ANSWER_MS, admin_on_metrics);
+}
+
+/* ---- reload ---- */
+
+static void admin_on_reloaded(void *arg, bool ok, const char *text, size_t len)
+{
+    struct admin_wait *wait = arg;
+
+    wait->call->is_ok = ok; /* its end would have called reload_forget() */
+    wait->call->text = malloc(len + 1);
+    if (wait->call->text != NULL) {
+        memcpy(wait->call->text, text, len);
+        wait->call->text_len = len;
+    }
+    admin_wait_answered(wait);
+}
+
+static enum gw_verdict admin_on_reload_end(struct gw_call *call)
+{
+    const struct admin_call *state = call->state;
+
+    if (!state->is_ready) {
+        return admin_reply(call, 202, ADMIN_TEXT, SLICE("not ended yet: see the log\n"));
+    }
+    return admin_reply(call, state->is_ok ? 200 : 422, ADMIN_TEXT,
+                       slice_of(state->text == NULL ? "" : state->text, state->text_len));
+}
+
+/* A page in a browser may send a POST to any address; it then says so. */
+static bool admin_is_from_page(const struct gw_call *call)
+{
+    return !slice_is_absent(headers_get(gw_headers(call->req), SLICE("origin"))) ||
+           !slice_is_absent(headers_get(gw_headers(call->req), SLICE("sec-fetch-site")));
+}
+
+static enum gw_verdict admin_reload(struct gw_call *call)
+{
+    struct admin_wait *wait;
+
+    if (admin_is_from_page(call)) {
+        return admin_problem(call, 403, "Not from a page in a browser");
+    }
+    wait = admin_wait_new(call);
+    if (wait == NULL) {
+        return GW_FAIL;
+    }
+    wait->is_reload = true;
+    wait->pending = 1;
+    if (reload_ask(admin_gateway(call)->reload, admin_on_reloaded, wait) < 0) {
+        wait->pending = 0;
+        return admin_problem(call, 503, "No reload now");
+    }
+    return admin_wait_join(call, ADMIN_RELOAD_MS, admin_on_reload_end);
 }
 
 /* ---- pages ---- */
@@ -391,6 +452,12 @@ static enum gw_verdict admin_on_request(struct gw_call *call)
     struct request *req = request_of(call->req);
     struct slice path = gw_path(call->req);
 
+    if (req->head.method == HTTP_POST && slice_eq(path, SLICE("/reload")) &&
+        !admin_is_public(req)) {
+        return admin_host_is_trusted(call)
+                   ? admin_reload(call)
+                   : admin_problem(call, 403, "Not a name of this listener: use its address");
+    }
     if (req->head.method != HTTP_GET && req->head.method != HTTP_HEAD) {
         req->allowed_methods = (1u << HTTP_GET) | (1u << HTTP_HEAD);
         return admin_problem(call, 405, "Only GET and HEAD are answered here");

@@ -321,6 +321,26 @@ def test_the_local_store_of_revocations_lives_on(start, backend, scratch):
     assert gateway.ask(get("/a", bearer(token))).status == 200
 
 
+@pytest.mark.threads
+def test_the_admin_listener_answers_with_the_verdict(start, backend):
+    config = two_routes(backend)
+    gateway = start(config)
+    changed = copy.deepcopy(config)
+    changed["routes"]["c"] = {"match": {"path_prefix": "/c"}, "upstream": "backend", "auth": "none"}
+    write(gateway, changed)
+    status, text, _ = gateway.admin("/reload", method="POST")
+    assert (status, text) == (200, "+route c\n")
+    assert gateway.ask(get("/c")).status == 200
+    write(gateway, '{"version": 1,\n "nonsense": 2}')
+    status, text, _ = gateway.admin("/reload", method="POST")
+    assert status == 422 and "jwtgate.jsonc:2:2: error:" in text and "nothing was changed" in text, text
+    assert gateway.admin("/reload", method="POST", headers={"Origin": "http://127.0.0.1"})[0] == 403
+    assert gateway.admin("/reload", method="POST", headers={"Host": "evil.example"})[0] == 403
+    assert gateway.admin("/reload")[0] == 404
+    assert gateway.admin("/metrics", method="POST")[0] == 405
+    assert reloads(gateway) == (1, 1)
+
+
 def configurations(backends):
     """Each answers by itself: /x comes from the backend of the configuration."""
     made = []
