@@ -25,7 +25,7 @@
 
 struct arguments {
     struct cmd_line *line;
-    const char *config, *token_file, *at;
+    const char *config, *token_file, *at, *jwks;
     const char *method, *url;
     const char *fields[MAX_FIELDS];
     size_t field_count;
@@ -251,7 +251,9 @@ static bool skip_revocation(struct arena *arena, struct request *req)
 
 static int tell(struct arguments *args, struct request *req)
 {
-    struct explain explain = { .req = req, .now = clock_unix(), .arena = &args->arena };
+    struct explain explain = {
+        .req = req, .now = clock_unix(), .arena = &args->arena, .has_jwks = args->jwks != NULL
+    };
     bool goes_on = request_decide(req);
 
     if (req->route != NULL) {
@@ -334,6 +336,22 @@ static uint8_t public_listener(const struct config *config)
     return 0;
 }
 
+/* The keys of --jwks for the plugin's state in this worker. */
+static int give_keys(const struct arguments *args, struct worker *worker)
+{
+    const struct config *config = worker->view->config;
+    struct jwks_set *set = NULL;
+    int err = args->jwks == NULL ? 0 : cmd_read_jwks(args->jwks, &set);
+
+    for (size_t i = 0; i < config->plugin_count && err == 0 && set != NULL; i++) {
+        if (config->plugins[i] == &jwt_plugin) {
+            err = jwt_set_keys(worker->view->plugin_workers[i], set);
+        }
+    }
+    jwks_set_unref(set);
+    return err;
+}
+
 static int run_worker(struct arguments *args, struct config *config, struct slice head)
 {
     struct gateway gateway = { .config = config };
@@ -342,7 +360,7 @@ static int run_worker(struct arguments *args, struct config *config, struct slic
     struct conn conn = { .worker = worker, .listener_index = public_listener(config) };
     int exit_code = EXIT_UNKNOWN;
 
-    if (worker != NULL) {
+    if (worker != NULL && give_keys(args, worker) == 0) {
         memcpy(conn.peer, &loopback, sizeof(conn.peer));
         exit_code = run_request(args, &conn, head);
     }
@@ -395,6 +413,7 @@ static int read_arguments(struct arguments *args)
             }
             break;
         case 't': args->at = line->value; break;
+        case 'w': args->jwks = line->value; break;
         case 'j': args->as_json = true; break;
         case 'H':
             if (!is_field(line->value) || args->field_count == MAX_FIELDS) {
@@ -439,6 +458,7 @@ static const struct cmd_option options[] = {
     { 'H', "header", "FIELD", "a request header, \"Name: value\"; may be repeated", false },
     { 'k', "token", "-", "the access token from standard input", true },
     { 'f', "token-file", "FILE", "the access token from a file", true },
+    { 'w', "jwks", "FILE", "the keys that issuers publish, as a JWK set", true },
     { 't', "at", "TIME", "instead of now: 2026-11-24T20:00:00Z, or UNIX seconds", true },
     CMD_OPTION_JSON,
     { .name = NULL },

@@ -47,6 +47,7 @@ struct explain {
     const struct token_source *source;
     int64_t now;
     struct arena *arena;
+    bool has_jwks;        /* the keys that issuers publish were given */
     bool asks_revocation; /* the server would look for a revocation; offline that is not known */
     bool is_open;         /* could not be decided offline */
     struct explain_line lines[EXPLAIN_STEPS];

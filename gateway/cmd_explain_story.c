@@ -228,12 +228,13 @@ static const char *header_detail(const struct explain *explain, const struct sai
 static const char *key_detail(const struct explain *explain, const struct said *said,
                               const struct provider *provider)
 {
-    return text_of(
-        arena_printf(explain->arena, "%s of provider %.*s (%zu in its configuration%s)",
-                     slice_is_absent(said->header.kid) ? "no kid: any key"
-                                                       : quote(explain->arena, said->header.kid),
-                     SLICE_FMT(provider->element.name), provider->key_count,
-                     provider->has_jwks ? "; those of its issuer are not known offline" : ""));
+    return text_of(arena_printf(
+        explain->arena, "%s of provider %.*s (%zu in its configuration%s)",
+        slice_is_absent(said->header.kid) ? "no kid: any key"
+                                          : quote(explain->arena, said->header.kid),
+        SLICE_FMT(provider->element.name), provider->key_count,
+        provider->has_jwks && !explain->has_jwks ? "; those of its issuer are not known offline"
+                                                 : ""));
 }
 
 static const char *audiences_text(const struct explain *explain, const struct provider *provider)
@@ -385,7 +386,7 @@ static void tell_auth(struct explain *explain)
         revocation->detail = explain->asks_revocation ? "only a running gateway knows" : "";
     }
     explain->is_open = (failed == EXPLAIN_KEY || reason == JWT_SIGNATURE_INVALID) &&
-                       provider != NULL && provider->has_jwks;
+                       provider != NULL && provider->has_jwks && !explain->has_jwks;
     if (explain->is_open) {
         explain->lines[failed].state = EXPLAIN_UNKNOWN;
     }

@@ -125,6 +125,29 @@ int cmd_key_read(const char *file, struct cmd_key *ret)
     return err;
 }
 
+static void skip_key(void *arg, struct slice kid, const char *why)
+{
+    fprintf(stderr, "jwtgate: %s: a key is skipped: %s\n", (const char *)arg, why);
+}
+
+int cmd_read_jwks(const char *file, struct jwks_set **ret)
+{
+    char *text = malloc(JWK_MAX_BYTES + 1);
+    const char *why = NULL;
+    size_t len = 0;
+    int err = text == NULL ? ERR_NO_MEMORY : cmd_read_text(file, text, JWK_MAX_BYTES + 1, &len);
+
+    if (err == 0) {
+        err = jwks_set_read(slice_of(text, len), JWK_MAX_BYTES, skip_key, (void *)(uintptr_t)file,
+                            ret, &why);
+        if (err < 0) {
+            fprintf(stderr, "jwtgate: %s: %s\n", file, why == NULL ? err_text(err) : why);
+        }
+    }
+    free(text);
+    return err;
+}
+
 /* ---- writing ---- */
 
 static int write_all(int fd, struct slice content)

@@ -23,12 +23,13 @@
 struct arguments {
     struct cmd_line *line;
     const char *verb;
-    const char *config, *provider, *token_file, *at;
+    const char *config, *provider, *token_file, *at, *jwks;
     const char *key, *alg, *kid, *issuer, *subject, *scope, *ttl;
     const char *audiences[MAX_VALUES], *claims[MAX_VALUES];
     size_t audience_count, claim_count;
     bool as_json;
     struct arena arena;
+    struct jwks_set *set; /* of --jwks; NULL: none */
     int64_t now;
 };
 
@@ -166,6 +167,10 @@ static enum jwt_reason verify_by(struct arguments *args, const struct provider *
     if (verify_keys_init(&keys, provider) < 0) {
         return JWT_NO_MEMORY;
     }
+    if (args->set != NULL && provider->has_jwks && verify_keys_set_remote(&keys, args->set) < 0) {
+        verify_keys_done(&keys);
+        return JWT_NO_MEMORY;
+    }
     enum jwt_reason reason = verify_token(&keys, text, args->now, &args->arena, &result);
 
     verify_keys_done(&keys);
@@ -207,6 +212,13 @@ static int verify_with(struct arguments *args, const struct option_list *provide
     verdict.token = token;
     print_verdict(args, &verdict);
     token_unref(token);
+    if (args->set == NULL && verdict.provider != NULL && verdict.provider->has_jwks &&
+        (verdict.reason == JWT_KID_UNKNOWN || verdict.reason == JWT_SIGNATURE_INVALID)) {
+        fputs("jwtgate token: its issuer publishes keys that are not known here; give them with "
+              "--jwks\n",
+              stderr);
+        return EXIT_UNKNOWN;
+    }
     return verdict.reason == JWT_OK ? EXIT_YES : EXIT_NO;
 }
 
@@ -219,9 +231,12 @@ static int verify(struct arguments *args)
     if (config == NULL) {
         return exit_code;
     }
-    exit_code = read_token(args, &text) < 0
-                    ? EXIT_UNKNOWN
-                    : verify_with(args, jwt_providers(cmd_top(config, &jwt_plugin)), text);
+    bool is_read = (args->jwks == NULL || cmd_read_jwks(args->jwks, &args->set) == 0) &&
+                   read_token(args, &text) == 0;
+
+    exit_code = is_read ? verify_with(args, jwt_providers(cmd_top(config, &jwt_plugin)), text)
+                        : EXIT_UNKNOWN;
+    jwks_set_unref(args->set);
     config_unref(config);
     return exit_code;
 }
@@ -526,6 +541,7 @@ static const char **place_of(struct arguments *args, int id)
     case 'p': return &args->provider;
     case 'f': return &args->token_file;
     case 't': return &args->at;
+    case 'w': return &args->jwks;
     case 'k': return &args->key;
     case 'a': return &args->alg;
     case 'K': return &args->kid;
@@ -586,6 +602,7 @@ static const struct cmd_option options[] = {
     { 'p', "provider", "NAME", "of the configuration", true },
     { 'f', "token-file", "FILE", "instead of standard input", true },
     { 't', "at", "TIME", "instead of now: 2026-11-24T20:00:00Z, or UNIX seconds", true },
+    { 'w', "jwks", "FILE", "verify: the keys that the issuer publishes", true },
     CMD_OPTION_JSON,
     { 'k', "key", "FILE", "issue: private key in PEM, or a secret", true },
     { 'a', "alg", "ALG", "issue: by default the first that fits the key", true },
@@ -603,7 +620,7 @@ const struct command command_token = {
     .name = "token",
     .usage = "issue (--key FILE | --provider NAME) [OPTIONS]\n"
              "inspect [--token-file FILE] [--json]\n"
-             "verify [-c FILE] [--provider NAME] [--at TIME] [--json]",
+             "verify [-c FILE] [--provider NAME] [--jwks FILE] [OPTIONS]",
     .summary = "issue, inspect and verify tokens",
     .about = "The token is read from standard input.  inspect shows it without verifying;\n"
              "verify checks it by the providers of the configuration, as the gateway does.\n"

@@ -270,6 +270,20 @@ static int worker_init(struct gw_worker *gw, const void *top, void **ret_worker)
     return 0;
 }
 
+int jwt_set_keys(void *worker_arg, struct jwks_set *set)
+{
+    struct worker *worker = worker_arg;
+    const struct provider *providers = worker->top->providers.items;
+    int err = 0;
+
+    for (size_t i = 0; i < worker->top->providers.count && err == 0; i++) {
+        if (providers[i].has_jwks) {
+            err = verify_keys_set_remote(&worker->keys[i], set);
+        }
+    }
+    return err;
+}
+
 /* ---- the token in the request ---- */
 
 static enum jwt_reason take(struct found *found, const struct token_source *source,

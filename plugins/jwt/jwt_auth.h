@@ -63,6 +63,9 @@ enum jwt_reason jwt_find_token(struct gw_request *req, const struct jwt_route *r
 /* Does the route's JSON ask for a token? */
 bool jwt_route_has_auth(const struct json *route);
 
+/* For `explain`: use these as the fetched keys of the providers that have some, in the plugin's state of
+ * one worker.  ERR_NO_MEMORY. */
+int jwt_set_keys(void *worker, struct jwks_set *set) MUST_CHECK;
 /* The providers (struct provider) of the plugin's `top`. */
 const struct option_list *jwt_providers(const void *top);
 

@@ -485,3 +485,22 @@ def test_issue_needs_a_key_that_can_sign(scratch):
                             (["--key", scratch / "missing"], 3)):
         done = jwtgate("token", "issue", *arguments)
         assert (done.returncode, done.stdout) == (code, ""), (arguments, done.stderr)
+
+
+def test_keys_that_the_issuer_publishes_can_be_given(scratch):
+    made = generate(scratch, "RS256")
+    (scratch / "keys.json").write_text(jwtgate("keys", "jwks", made["file"], cwd=scratch).stdout)
+    file = write(scratch, changed(("providers.web", web("https://web.test/keys")),
+                                  ("routes.web", route("/web", "other", {"provider": "web"}))))
+    token = jwtgate("token", "issue", "--provider", "web", "--key", made["file"], "-c", file, cwd=scratch).stdout
+    given = ["--jwks", scratch / "keys.json"]
+    assert jwtgate("token", "verify", "-c", file, stdin=token).returncode == 3
+    assert jwtgate("token", "verify", "-c", file, *given, stdin=token).returncode == 0
+    done = jwtgate("explain", "GET", "/web", "--token", "-", "-c", file, stdin=token)
+    assert done.returncode == 3 and "\nanswer: unknown" in done.stdout and " key         unknown" in done.stdout
+    done = jwtgate("explain", "GET", "/web", "--token", "-", "-c", file, *given, stdin=token)
+    assert done.returncode == 0 and "\nanswer: forwarded to upstream other" in done.stdout, done.stdout
+    generate(scratch, "ES256")
+    (scratch / "keys.json").write_text(jwtgate("keys", "jwks", "ES256.pem", cwd=scratch).stdout)
+    assert jwtgate("token", "verify", "-c", file, *given, stdin=token).returncode == 1
+    assert jwtgate("token", "verify", "-c", file, "--jwks", scratch / "missing", stdin=token).returncode == 3
