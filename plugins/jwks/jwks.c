@@ -289,7 +289,9 @@ static void store_take(struct jwks_store *store, struct jwks_set *set,
     keep_field(&store->last_modified, answer->last_modified);
     store_save(store, answer->body);
     if (store->set != NULL && jwks_set_is_same(store->set, set)) {
-        jwks_set_unref(set); /* workers keep what they know about the old one */
+        set_gauge(store->skipped,
+                  set->skipped); /* what cannot be used may be other keys than before */
+        jwks_set_unref(set);     /* workers keep what they know about the old one */
     } else {
         store_use(store, set);
     }

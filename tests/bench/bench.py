@@ -3,6 +3,7 @@
 """What a request costs, side by side with nginx and HAProxy on this machine.
 
   ./dev bench [--quick] [--rounds N] [--seconds N] [--only NAME,...] [--json FILE]
+  ./dev bench --flood [--rounds N]     what tokens with random kids do to good ones
 
 The gateway runs on CPU 0, wrk and the backend on CPU 1.  The headline is the gateway's CPU time per
 request (from /proc, over all its processes): on a shared machine it is steadier than requests per
@@ -18,6 +19,7 @@ import pathlib
 import re
 import shutil
 import signal
+import secrets
 import socket
 import statistics
 import subprocess
@@ -35,6 +37,7 @@ GW_CPU, LOAD_CPU = os.environ.get("GW_CPU", "0"), os.environ.get("LOAD_CPU", "1"
 TICK = os.sysconf("SC_CLK_TCK")
 PORT, ADMIN, BACKEND, KEYS = 18080, 18087, 18081, 18083
 TOKENS = 100_000
+FLOOD_TOKENS, FLOOD_SECONDS, FLOOD_REFRESH_S = 20_000, 10, 2
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
 # name: (program, auth, workers, routes, connections, path, tokens in turn (0: none, -1: all))
@@ -141,6 +144,7 @@ def serve_keys():
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
+            self.server.asked += 1
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -150,7 +154,9 @@ def serve_keys():
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", KEYS), Handler)
+    server.asked = 0
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
 
 
 # --- processes ---------------------------------------------------------------------------------
@@ -232,7 +238,9 @@ def jwtgate_config(auth, workers, routes):
     elif auth == "rs256":
         providers = {"p": {**common, "algorithms": ["RS256"], "keys": [{"kid": "bench", "public_key_file": str(WORK / "rsa.pub.pem")}]}}
     elif auth == "jwks":
-        providers = {"p": {**common, "algorithms": ["RS256"], "jwks": {"uri": f"http://127.0.0.1:{KEYS}/", "allow_http": True}}}
+        providers = {"p": {**common, "algorithms": ["RS256"], "jwks": {
+            "uri": f"http://127.0.0.1:{KEYS}/", "allow_http": True,
+            "cache": {"ttl": "10m", "min_refresh": f"{FLOOD_REFRESH_S}s"}}}}
     if providers:
         access = {"provider": "p"}
     paths = ["/"] if routes == 1 else [f"/r{n}" for n in range(routes)]
@@ -280,11 +288,11 @@ def gateway(program, auth, workers, routes):
 # --- measuring ---------------------------------------------------------------------------------
 
 
-def load(connections, path, tokens, auth, seconds, cpus, threads=1, skip=0.0):
+def load(connections, path, tokens, auth, seconds, cpus, threads=1, skip=0.0, pause_ms=0):
     out = WORK / "wrk.json"
     out.unlink(missing_ok=True)
     environment = dict(os.environ, TOKENS="" if auth == "none" else str(WORK / f"{'rs256' if auth == 'jwks' else auth}.txt"), REQ_PATH=path, OUT=str(out),
-                       NTOK=str(TOKENS if tokens < 0 else tokens), SKIP=str(skip))
+                       NTOK=str(TOKENS if tokens < 0 else tokens), SKIP=str(skip), PAUSE_MS=str(pause_ms))
     done = subprocess.run(["taskset", "-c", cpus, "wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s",
                            HERE / "load.lua", f"http://127.0.0.1:{PORT}{path}"], env=environment, capture_output=True, text=True, check=False)
     if not out.exists():
@@ -344,6 +352,69 @@ def openssl_verify_us():
     return 1e6 / float(done.stdout.strip().splitlines()[-1].split()[-1])
 
 
+# --- a flood of random kids --------------------------------------------------------------------
+
+
+def random_kid(token):
+    import support
+    _, payload, signature = token.split(".")
+    return f"{support.b64({'alg': 'RS256', 'typ': 'JWT', 'kid': secrets.token_hex(8)})}.{payload}.{signature}"
+
+
+def send_flood(tokens, seconds):
+    """All of them, evenly over the time, 20 connections; how often each status was the answer."""
+    requests = [f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\nAuthorization: Bearer {t}\r\n\r\n".encode() for t in tokens]
+    sockets = [socket.create_connection(("127.0.0.1", PORT), 5) for _ in range(20)]
+    found, begin = {}, time.monotonic()
+    for at in range(0, len(requests), len(sockets)):
+        time.sleep(max(0.0, begin + seconds * at / len(requests) - time.monotonic()))
+        asked = list(zip(sockets, requests[at:at + len(sockets)]))
+        for sock, request in asked:
+            sock.sendall(request)
+        for sock, _ in asked:
+            data = sock.recv(65536)
+            found[data[9:12].decode()] = found.get(data[9:12].decode(), 0) + 1
+    for sock in sockets:
+        sock.close()
+    found["seconds"] = round(time.monotonic() - begin, 1)
+    return found
+
+
+def measure_flood(keys, kind):
+    """Paced good tokens for FLOOD_SECONDS, beside nothing, as many good tokens, or random kids."""
+    good = (WORK / "rs256.txt").read_text().split("\n", 1)[0]
+    beside = {"alone": [], "beside good tokens": [good] * FLOOD_TOKENS,
+              "beside random kids": [random_kid(good) for _ in range(FLOOD_TOKENS)] if kind == "beside random kids" else []}[kind]
+    with running(LOAD_CPU, [WORK / "backend", BACKEND], BACKEND), gateway("jwtgate", "jwks", 1, 1) as process:
+        load(32, "/", 1, "jwks", 2, LOAD_CPU, pause_ms=10)
+        pids, found = tree_of(process.pid), {}
+        before, asked = memory_of(pids), keys.asked
+        sender = threading.Thread(target=lambda: found.update(send_flood(beside, FLOOD_SECONDS)))
+        sender.start()
+        result = load(32, "/", 1, "jwks", FLOOD_SECONDS, LOAD_CPU, pause_ms=10)
+        sender.join()
+        return {**result, "fetches": keys.asked - asked, "answers": found, "grown_kib": memory_of(pids) - before, "rss_kib": before}
+
+
+def flood(keys, count):
+    kinds, rounds = ("alone", "beside good tokens", "beside random kids"), []
+    for number in range(1, count + 1):
+        rounds.append({kind: measure_flood(keys, kind) for kind in kinds})
+        for kind, row_ in rounds[-1].items():
+            print(f"round {number} {kind}: good tokens {row_['requests']}, non-2xx {row_['non2xx']}, errors {row_['errors']}, "
+                  f"p50 {row_['p50']:.0f} us, p99 {row_['p99']:.0f} us; fetches {row_['fetches']}; the others {row_['answers']}; "
+                  f"RSS {row_['rss_kib']} KiB, grown by {row_['grown_kib']} KiB", flush=True)
+    floods = [r["beside random kids"] for r in rounds]
+    most = FLOOD_SECONDS // FLOOD_REFRESH_S + 1
+    print(f"\n{FLOOD_TOKENS} tokens with random kids in {FLOOD_SECONDS} s, min_refresh {FLOOD_REFRESH_S} s\n")
+    print("| flood | measured | aim | reached |\n|---|---:|---:|---|")
+    row("p99 of good tokens / alone", ratio(rounds, "beside random kids", "alone", "p99"), "<= 1.20", lambda v: v <= 1.20)
+    row("p99 of good tokens / beside as many good ones", ratio(rounds, "beside random kids", "beside good tokens", "p99"), "-", lambda _: True)
+    row("fetches, most in a round", max(f["fetches"] for f in floods), f"<= {most}", lambda v: v <= most)
+    row("good tokens that were refused", sum(f["non2xx"] + f["errors"] for f in floods), "0", lambda v: v == 0)
+    row("memory, most growth in a round", max(f["grown_kib"] for f in floods) / 1024, "<= 1 MiB", lambda v: v <= 1, " MiB")
+
+
 # --- the report --------------------------------------------------------------------------------
 
 
@@ -399,12 +470,16 @@ def main():
     parser.add_argument("--only", help="names of runs, with commas: " + " ".join(RUNS))
     parser.add_argument("--no-idle", action="store_true")
     parser.add_argument("--json", help="also write every row to this file")
+    parser.add_argument("--flood", action="store_true", help="only the flood of random kids")
     options = parser.parse_args()
     count = options.rounds or (2 if options.quick else 5)
     seconds = options.seconds or (2 if options.quick else 5)
     names = options.only.split(",") if options.only else list(RUNS)
     prepare()
-    serve_keys()
+    keys = serve_keys()
+    if options.flood:
+        flood(keys, options.rounds or 3)
+        return 0
     rounds, broken = [], set()
     for number in range(1, count + 1):
         rounds.append({})

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- wrk script.  Environment: TOKENS (file, a token a line; empty: no Authorization), NTOK (how many of
--- its lines in turn), REQ_PATH, SKIP (lines that the warm-up begins after), OUT (file for the result).
+-- its lines in turn), REQ_PATH, SKIP (lines that the warm-up begins after), PAUSE_MS (before each
+-- request of a connection), OUT (file for the result).
 local tokens, ntok = os.getenv("TOKENS") or "", tonumber(os.getenv("NTOK") or "1")
 local path = os.getenv("REQ_PATH") or "/"
 local requests, i, n = {}, 0, 0
@@ -13,6 +14,12 @@ if tokens ~= "" and ntok <= 1 then
   local file = assert(io.open(tokens))
   wrk.headers["Authorization"] = "Bearer " .. file:read("*l")
   file:close()
+end
+
+local pause_ms = tonumber(os.getenv("PAUSE_MS") or "0")
+
+if pause_ms > 0 then
+  delay = function() return math.random(0, 2 * pause_ms) end
 end
 
 function init(args)

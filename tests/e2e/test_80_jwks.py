@@ -189,6 +189,55 @@ def test_unusable_keys_are_skipped_and_counted(start, backend, issuer, keys):
     assert gateway.metric("jwtgate_jwks_keys_skipped") == 6
 
 
+def test_of_two_keys_with_one_kid_the_first_serves_on(start, backend, issuer, keys):
+    publish(issuer, keys[0])
+    gateway = start(config(backend, issuer))
+    assert status(gateway, keys[0].token()) == 200
+    publish(issuer, keys[0], {**keys[1].jwk(), "kid": "key-0"})
+    wait_until(lambda: gateway.metric("jwtgate_jwks_keys_skipped") == 1, 5, "the set with the double")
+    assert status(gateway, keys[0].token()) == 200
+    assert status(gateway, keys[1].token(kid="key-0")) == 401
+
+
+def test_a_certificate_that_expires_in_mid_life_leaves_the_last_good_set(start, backend, keys, scratch):
+    (scratch / "good").mkdir()
+    (scratch / "bad").mkdir()
+    server, ca_file = tls_server(scratch / "good", key_set(keys[0]))
+    expired, expired_file = tls_server(scratch / "bad", key_set(keys[0], keys[1]), days=-1)
+    try:
+        with open(ca_file, "ab") as both:
+            both.write(expired_file.read_bytes())
+        gateway = start(config(backend, server, uri=f"https://localhost:{server.port}/keys",
+                               ca_file=str(ca_file), allow_http=False))
+        assert status(gateway, keys[0].token()) == 200
+        server.context.load_cert_chain(expired_file, scratch / "bad" / "key.pem")
+        wait_until(lambda: fetches(gateway, result="tls") >= 1, 8, "a fetch with the expired certificate")
+        assert status(gateway, keys[0].token()) == 200
+        assert status(gateway, keys[1].token()) in (401, 503)
+    finally:
+        server.stop()
+        expired.stop()
+
+
+def test_a_server_that_goes_away_in_mid_life_and_comes_back(start, backend, keys):
+    server = Backend()
+    publish(server, keys[0])
+    gateway = start(config(backend, server, {"ttl": "1s", "stale_if_error": "3s"}))
+    token = keys[0].token()
+    assert status(gateway, token) == 200
+    server.stop()
+    wait_until(lambda: fetches(gateway, result="connect") >= 1, 8, "a fetch that fails")
+    assert status(gateway, token) == 200
+    response = wait_until(lambda: (r := gateway.ask(get("/", bearer(token)))).status == 503 and r, 10,
+                          "the end of stale_if_error")
+    assert response.get("Retry-After") and response.get("WWW-Authenticate") is None
+    assert gateway.metric("jwtgate_jwks_keys", provider="corp") == 0
+    again = Backend(server.port)
+    publish(again, keys[0])
+    wait_until(lambda: status(gateway, token) == 200, 10, "the server is back")
+    again.stop()
+
+
 def test_a_server_that_is_down_at_the_start_is_waited_for(start, backend, keys):
     port = free_port()
 
@@ -459,6 +508,7 @@ def tls_server(folder, body, days=10):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(ca_file, key_file)
+    server.context = context
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.port = server.server_address[1]
     threading.Thread(target=server.serve_forever, daemon=True).start()
