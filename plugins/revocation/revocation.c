@@ -18,12 +18,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AREA           "revocation"
-#define RETRY_AFTER_S  1u
-#define LOCAL_MAP      (16u << 20)
-#define LOCAL_MAX_MAP  ((size_t)16 << 30)
-#define LOCAL_PURGE_MS 10000u
-#define LOCAL_JOBS     16u
+#define AREA              "revocation"
+#define RETRY_AFTER_S     1u
+#define LOCAL_MAP         (16u << 20)
+#define LOCAL_MAX_MAP     ((size_t)16 << 30)
+#define LOCAL_PURGE_MS    10000u
+#define LOCAL_JOBS        16u
+
+#define COUNT_INTERVAL_MS 1000u
 
 struct top {
     struct revocation_settings settings;
@@ -115,7 +117,8 @@ struct process {
     struct redis_store *redis;
     struct offload *offload;
     struct local_store *local;
-    unsigned *local_users; /* before and after a reload there are two that have the store */
+    unsigned *local_users;         /* before and after a reload there are two that have the store */
+    struct loop_timer count_timer; /* of local's entries */
     uint64_t *states[3], *age, *entries, *bytes, *up, *resyncs[REDIS_STORE_CAUSES];
 };
 
@@ -262,6 +265,19 @@ static int publish_local(struct process *process)
     return err;
 }
 
+/* Commands write to the store too, so nobody here knows when the number changes. */
+static void on_count_timer(struct loop_timer *timer)
+{
+    struct process *process =
+        (struct process *)(void *)((char *)timer - offsetof(struct process, count_timer));
+    struct loop *loop = gw_loop(gw_process_worker(process->gw));
+
+    set(process->entries, local_store_count(process->local));
+    if (loop_timer_set(loop, timer, clock_ms() + COUNT_INTERVAL_MS) < 0) {
+        (void)err_bug("a timer that ran has its place", __FILE__, __LINE__);
+    }
+}
+
 /* A reload that leaves the folder as it is: a store is opened only once. */
 static bool keep_local(struct process *process)
 {
@@ -311,7 +327,11 @@ static int start_local(struct process *process, struct loop *loop)
     if (err < 0) {
         return err;
     }
-    set(process->entries, local_store_count(process->local));
+    process->count_timer.fn = on_count_timer;
+    err = loop_timer_set(loop, &process->count_timer, clock_ms());
+    if (err < 0) {
+        return err;
+    }
     show_state(process, STATE_LIVE);
     return publish_local(process);
 }
@@ -336,6 +356,9 @@ static void process_done(void *arg)
     redis_store_free(process->redis);
     if (process->resolver != NULL) {
         resolver_free(process->resolver);
+    }
+    if (process->local != NULL) {
+        loop_timer_remove(gw_loop(gw_process_worker(process->gw)), &process->count_timer);
     }
     if (process->local_users == NULL || --*process->local_users == 0) {
         close_local(process);

@@ -16,6 +16,7 @@ from support import BINARY, AUDIENCE, ISSUER, Gateway, bearer, claims, config_fo
 
 PASSWORD = "a-password-of-redis"
 STALENESS = 0.6
+pytestmark = pytest.mark.threads
 
 
 class Redis:
@@ -391,6 +392,7 @@ def test_revoke_by_jti_and_by_token(kept):
     assert ask(kept, "/filtered", token()).status == 200
     assert jwtgate(kept, "revocations", "check", "--jti", "one").returncode == 0
     assert jwtgate(kept, "revocations", "check", "--jti", "three").returncode == 1
+    wait_until(lambda: kept.metric("jwtgate_revocation_entries") == 2, 3, "both are counted")
 
 
 @pytest.mark.parametrize("option, value", [("--subject", "user-9"), ("--client", "app"), ("--kid", "k1"),
