@@ -40,12 +40,19 @@ static bool read_whole(int fd, char *buf, size_t len)
     return true;
 }
 
+/* Keys decide who passes: a file that others may have written is none of ours. */
+static bool is_ours(const struct stat *st)
+{
+    return S_ISREG(st->st_mode) && (st->st_uid == geteuid() || st->st_uid == 0) &&
+           (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 static int load_open(int fd, size_t max_bytes, struct disk_text *ret)
 {
     struct stat st;
     char *text;
 
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+    if (fstat(fd, &st) < 0 || !is_ours(&st)) {
         return ERR_IO;
     }
     if ((uint64_t)st.st_size > max_bytes) {

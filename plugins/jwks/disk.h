@@ -16,7 +16,8 @@ struct disk_text { /* malloc'ed */
 
 /* The name of the file in `folder` for this source ("issuer uri"); malloc'ed, NULL: no memory. */
 char *disk_path(const char *folder, struct slice source);
-/* ERR_NOT_FOUND, ERR_IO, ERR_TOO_BIG, ERR_NO_MEMORY. */
+/* ERR_NOT_FOUND, ERR_IO (also: not owned by us or root, or writable by others), ERR_TOO_BIG,
+ * ERR_NO_MEMORY. */
 int disk_load(const char *path, size_t max_bytes, struct disk_text *ret) MUST_CHECK;
 /* Replace at once: a reader sees the old file or the new one. ERR_IO. */
 int disk_save(const char *path, struct slice text) MUST_CHECK;

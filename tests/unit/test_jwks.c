@@ -304,6 +304,11 @@ START_TEST(a_file_is_replaced_and_read_again)
     ck_assert(slice_eq(slice_of(text.ptr, text.len), SLICE("second")));
     free(text.ptr);
     ck_assert_int_eq(disk_load(path, 5, &text), ERR_TOO_BIG);
+    ck_assert_int_eq(chmod(path, 0620), 0); /* somebody else may have written it */
+    ck_assert_int_eq(disk_load(path, 100, &text), ERR_IO);
+    ck_assert_int_eq(chmod(path, 0602), 0);
+    ck_assert_int_eq(disk_load(path, 100, &text), ERR_IO);
+    ck_assert_int_eq(chmod(path, 0600), 0);
     ck_assert_int_eq(disk_load(folder, 100, &text), ERR_IO);
     ck_assert_int_eq(unlink(path), 0);
     ck_assert_int_eq(symlink("/etc/passwd", path), 0);
