@@ -129,7 +129,8 @@ static bool key_allows(const struct jwk *jwk, const struct jwa *alg)
 
 /* Without kid: the keys of the right type, but not many. */
 static enum jwt_reason try_all_keys(struct verify_keys *keys, const struct jwa *alg,
-                                    struct slice input, struct slice sig)
+                                    struct slice input, struct slice sig,
+                                    const struct jwk **ret_key)
 {
     enum jwt_reason reason = JWT_KID_UNKNOWN;
     unsigned tries = 0;
@@ -141,19 +142,22 @@ static enum jwt_reason try_all_keys(struct verify_keys *keys, const struct jwa *
         tries++;
         reason = try_key(keys, i, alg, input, sig);
         if (reason != JWT_SIGNATURE_INVALID) {
+            *ret_key = key_at(keys, i);
             return reason;
         }
     }
     return reason;
 }
 
+/* On JWT_OK *ret_key is the key that verified. */
 static enum jwt_reason check_signature(struct verify_keys *keys, const struct jws_header *header,
-                                       const struct jwa *alg, struct slice input, struct slice sig)
+                                       const struct jwa *alg, struct slice input, struct slice sig,
+                                       const struct jwk **ret_key)
 {
     enum jwt_reason reason = JWT_KID_UNKNOWN;
 
     if (slice_is_absent(header->kid)) {
-        return try_all_keys(keys, alg, input, sig);
+        return try_all_keys(keys, alg, input, sig, ret_key);
     }
     for (size_t i = 0; i < key_count(keys); i++) {
         const struct jwk *jwk = key_at(keys, i);
@@ -163,6 +167,7 @@ static enum jwt_reason check_signature(struct verify_keys *keys, const struct jw
         /* A key serves its own type of algorithm only, whatever the token says; another key may have
          * the same kid (RFC 7517 section 4.5). */
         if (key_allows(jwk, alg)) {
+            *ret_key = jwk;
             return try_key(keys, i, alg, input, sig);
         }
         reason = JWT_ALG_NOT_ALLOWED;
@@ -186,9 +191,11 @@ static struct json *parse_claims(struct arena *arena, struct slice text, size_t 
     return json_parse(arena, text, &limits, NULL);
 }
 
-static enum jwt_reason check_claims(struct verify_keys *keys, struct slice text,
-                                    struct slice payload, int64_t now, struct arena *arena,
-                                    struct verify_result *ret)
+/* The token is filed under the kid of the key that verified, whether its header names it or not:
+ * revoking a key reaches all that it signed. */
+static enum jwt_reason check_claims(struct verify_keys *keys, const struct jwk *key,
+                                    struct slice text, struct slice payload, int64_t now,
+                                    struct arena *arena, struct token **ret)
 {
     const struct provider *provider = keys->provider;
     const struct json *claims = parse_claims(arena, payload, provider->max_token_bytes);
@@ -201,11 +208,12 @@ static enum jwt_reason check_claims(struct verify_keys *keys, struct slice text,
     if (reason != JWT_OK) {
         return reason;
     }
-    ret->token = token_new(provider, text, ret->kid, claims, &times);
-    if (ret->token == NULL) {
+    struct token *token = token_new(provider, text, key->kid, claims, &times);
+    if (token == NULL) {
         return JWT_NO_MEMORY;
     }
-    ret->token->generation = keys->generation;
+    token->generation = keys->generation;
+    *ret = token;
     return JWT_OK;
 }
 
@@ -243,6 +251,7 @@ enum jwt_reason verify_token(struct verify_keys *keys, struct slice text, int64_
     const struct provider *provider = keys->provider;
     struct jws_header header;
     struct slice payload, sig;
+    const struct jwk *key = NULL;
     enum jwt_reason reason;
     struct jws jws;
 
@@ -272,14 +281,14 @@ enum jwt_reason verify_token(struct verify_keys *keys, struct slice text, int64_
     if (header.has_crit) { /* no extension is implemented (RFC 7515 section 4.1.11) */
         return JWT_CRIT_UNSUPPORTED;
     }
-    reason = check_signature(keys, &header, alg, jws.signing_input, sig);
+    reason = check_signature(keys, &header, alg, jws.signing_input, sig, &key);
     if (reason == JWT_KID_UNKNOWN) {
         ret->may_be_newer = may_be_newer(provider, &header, payload, now, arena);
     }
     if (reason != JWT_OK) {
         return reason;
     }
-    return check_claims(keys, text, payload, now, arena, ret);
+    return check_claims(keys, key, text, payload, now, arena, &ret->token);
 }
 
 enum jwt_reason verify_peek_issuer(struct slice text, struct arena *arena, struct slice *ret)

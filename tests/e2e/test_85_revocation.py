@@ -168,6 +168,18 @@ def test_a_watermark_revokes_what_was_issued_before_it(start, backend, redis, pa
     assert is_revoked(ask(gateway, path, token(sub="user-7", client_id="app", iat=None)))
 
 
+@pytest.mark.parametrize("path", ["/filtered", "/strict"])
+def test_revoking_a_key_reaches_tokens_that_do_not_name_it(start, backend, redis, path):
+    gateway = start(on_redis(backend, redis), environment=ENVIRONMENT)
+    now = int(time.time())
+    before, after = hs256(claims(iat=now - 100)), hs256(claims(iat=now))
+    assert ask(gateway, path, before).status == 200
+    redis.command("SET", "blocklist:before:kid:k1", str(now - 50), "EX", "600")
+    time.sleep(STALENESS)
+    assert is_revoked(ask(gateway, path, before))
+    assert ask(gateway, path, after).status == 200
+
+
 def test_a_watermark_that_is_no_time_is_no_answer(start, backend, redis):
     redis.command("SET", "blocklist:before:sub:user-7", "soon")
     gateway = start(on_redis(backend, redis), environment=ENVIRONMENT)
