@@ -366,7 +366,7 @@ static void stream_init(struct stream *s, struct loop *loop, int fd, const struc
         .ops = ops,
         .loop = loop,
         .tls = tls,
-        .in_max = in_max,
+        .in_max = in_max < UINT32_MAX ? (uint32_t)in_max : UINT32_MAX,
         .fd = fd,
         .read_blocks = 1,
     };

@@ -43,8 +43,8 @@ struct stream {
     struct event read_event;
     struct event *write_event; /* made at the first short write or connect */
     struct tls *tls;           /* NULL: not encrypted */
-    size_t in_max;
     int fd;
+    uint32_t in_max;
     uint8_t read_blocks; /* offered to the next read: doubles to BUF_READ_BLOCKS, halves to 1 */
     bool reading;        /* the read event is added */
     bool paused;         /* by the owner */
