@@ -510,6 +510,10 @@ class Gateway:
     def log(self):
         return self.log_file.read_text(errors="replace")
 
+    def logged(self, text, seconds=3):
+        """The log says `text`, now or soon: its lines are written by a thread of their own."""
+        return wait_until(lambda: text in self.log(), seconds, f"{text!r} in the log")
+
     def access(self):
         """The lines of the access log so far."""
         lines = self.access_file.read_text(errors="replace").splitlines()

@@ -42,10 +42,11 @@ def test_port_0_is_chosen_by_the_kernel_and_logged(start, backend):
     config = config_for(backend)
     config["listeners"]["public"]["address"] = "127.0.0.1:0"
     gateway = start(config)
-    ports = [int(p) for p in re.findall(r"127\.0\.0\.1:(\d+)", gateway.log())]
-    ports = [p for p in ports if p not in (0, gateway.admin_port, backend.port)]
-    assert ports, gateway.log()
-    gateway.port = ports[0]
+
+    def chosen():  # the log has a thread of its own: its lines may come after the readiness
+        return re.findall(r"listening listener=public address=127\.0\.0\.1:(\d+)\n", gateway.log())
+    gateway.port = int(wait_until(chosen, what="the line of the public listener")[0])
+    assert gateway.port not in (0, gateway.admin_port, backend.port)
     assert gateway.ask(get()).status == 200
 
 

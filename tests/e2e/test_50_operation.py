@@ -154,10 +154,10 @@ def test_the_access_log_has_the_fields(gateway, backend):
 def test_odd_bytes_stay_one_json_line(gateway, backend):
     response = gateway.ask(get("/a%22%5Db", "User-Agent: \"\\\xff</script>"))
     assert response.status in (200, 400)
-    lines = [l for l in gateway.access_file.read_text(errors="replace").splitlines() if l]
-    wait_until(lambda: gateway.access()[-1:], what="a line")
-    for line in lines:
-        json.loads(line)
+    ours = response.get("X-Request-Id")
+    assert gateway.access_line(request_id=ours)["status"] == response.status
+    text = wait_until(lambda: (t := gateway.access_file.read_text(errors="replace")).endswith("\n") and t, what="whole lines")
+    assert [json.loads(line) for line in text.splitlines()][-1]["request_id"] == ours
 
 
 def test_a_client_that_goes_is_logged_as_499(gateway, backend):

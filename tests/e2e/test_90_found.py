@@ -89,6 +89,8 @@ def test_a_token_of_the_query_does_not_go_upstream(start, backend, target):
     token = hs256()
     assert gateway.ask(get(target.replace("T", token))).status == 200
     assert backend.last().target == QUERIES[target]
+    gateway.stop()  # then all that it had to say is written
+    assert gateway.access()[-1]["path"] == "/x"
     assert token not in gateway.log() + gateway.access_file.read_text()
 
 
