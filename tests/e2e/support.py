@@ -29,10 +29,14 @@ SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime er
                        r"SUMMARY: \w+Sanitizer")
 
 
+PORTS = range(11000, 31000)  # below those that the kernel gives out by itself
+next_port = itertools.count(random.randrange(len(PORTS)))
+
+
 def free_port():
-    """A port that nobody has, below those that the kernel gives out by itself."""
+    """A port that nobody has.  It comes again only when all the others have been given out."""
     while True:
-        port = random.randint(11000, 31000)
+        port = PORTS[next(next_port) % len(PORTS)]
         with socket.socket() as probe:
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
