@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads for what blocks (fsync): a job is worked on by one of them, then handed back to the loop
+/* Threads for what blocks (fsync) or burns (signing): a job is worked on by one of them, then handed back to the loop
  * that submitted it.  Bounded: a full queue is an error, not a wait. */
 #pragma once
 

@@ -3,9 +3,23 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/offload.h"
 #include "gateway/codec.h"
 #include "gateway/conn.h"
+#include "gateway/gateway.h"
 #include "gateway/metrics.h"
+
+#include <stdlib.h>
+
+/* Work of gw_offload(): it outlives its request, so it is not in the request's arena. */
+struct chain_job {
+    struct offload_job job;       /* first */
+    struct chain_job *next, **at; /* of the worker */
+    struct gw_op *op;             /* NULL: nobody waits for it any more */
+    bool is_dropped;              /* atomic: the same, for the pool's thread */
+    gw_work_fn *work;
+    struct gw_shared *arg; /* a reference */
+};
 
 int chain_begin(struct request *req)
 {
@@ -109,9 +123,19 @@ static void waitlist_leave(struct gw_op *op)
     op->waitlist = NULL;
 }
 
+static void job_leave(struct gw_op *op)
+{
+    if (op->job != NULL) {
+        op->job->op = NULL;
+        __atomic_store_n(&op->job->is_dropped, true, __ATOMIC_RELAXED);
+        op->job = NULL;
+    }
+}
+
 static void op_drop(struct gw_op *op)
 {
     waitlist_leave(op);
+    job_leave(op);
     loop_timer_remove(op->req->worker->loop, &op->timer);
     loop_call_cancel(&op->call);
     if (op->req->body_op == op) {
@@ -254,6 +278,91 @@ enum gw_verdict gw_read_body(struct gw_call *call, size_t max_bytes, gw_hook_fn 
         req->conn->codec->body_taken(req);
     }
     return req->outcome == OUTCOME_NONE ? GW_WAIT : GW_REPLY;
+}
+
+static void job_free(struct chain_job *job)
+{
+    *job->at = job->next;
+    if (job->next != NULL) {
+        job->next->at = job->at;
+    }
+    gw_shared_unref(job->arg);
+    free(job);
+}
+
+void chain_jobs_done(struct worker *worker)
+{
+    while (worker->jobs != NULL) {
+        job_free(worker->jobs);
+    }
+}
+
+/* On a thread of the pool. */
+static void job_work(struct offload_job *base)
+{
+    struct chain_job *job = (struct chain_job *)base;
+
+    if (!__atomic_load_n(&job->is_dropped, __ATOMIC_RELAXED)) {
+        job->work(job->arg);
+    }
+}
+
+static void job_on_done(struct offload_job *base)
+{
+    struct chain_job *job = (struct chain_job *)base;
+    struct gw_op *op = job->op;
+
+    if (op != NULL) {
+        op->job = NULL;
+    }
+    job_free(job);
+    if (op != NULL) {
+        op_complete(op);
+    }
+}
+
+static struct chain_job *job_new(struct gw_op *op, gw_work_fn *work, struct gw_shared *arg)
+{
+    struct worker *worker = op->req->worker;
+    struct chain_job *job = calloc(1, sizeof(*job));
+
+    if (job == NULL) {
+        return NULL;
+    }
+    job->job.work = job_work;
+    job->job.done = job_on_done;
+    job->op = op;
+    job->work = work;
+    job->arg = gw_shared_ref(arg);
+    job->next = worker->jobs;
+    job->at = &worker->jobs;
+    if (job->next != NULL) {
+        job->next->at = &job->next;
+    }
+    worker->jobs = job;
+    op->job = job;
+    return job;
+}
+
+enum gw_verdict gw_offload(struct gw_call *call, gw_work_fn *work, struct gw_shared *arg,
+                           gw_hook_fn *fn)
+{
+    struct worker *worker = request_of(call->req)->worker;
+    struct offload *pool = worker->gateway->offload;
+    struct gw_op *op = pool == NULL ? NULL : op_new(call, fn);
+
+    if (op == NULL) {
+        return GW_FAIL;
+    }
+    struct chain_job *job = job_new(op, work, arg);
+    if (job == NULL || offload_submit(pool, worker->loop, &job->job) < 0) {
+        op_drop(op);
+        if (job != NULL) {
+            job_free(job);
+        }
+        return GW_FAIL;
+    }
+    return GW_WAIT;
 }
 
 struct slice gw_body(const struct gw_request *req)

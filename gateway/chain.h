@@ -11,6 +11,8 @@ enum chain_state {
     CHAIN_ANSWERED, /* a callback gave its verdict */
 };
 
+struct chain_job;
+
 struct gw_op {
     struct request *req;
     gw_hook_fn *fn;
@@ -20,6 +22,7 @@ struct gw_op {
     struct loop_timer timer;            /* of gw_sleep() */
     struct loop_call call;              /* to call back from the loop */
     size_t max_bytes;                   /* of gw_read_body() */
+    struct chain_job *job;              /* of gw_offload() */
 };
 
 /* Room for the state of the route's plugins. */
@@ -31,6 +34,8 @@ enum gw_verdict chain_respond(struct request *req);
 /* Drop pending operations; then, chain_end(), on_end() of those that ran. */
 void chain_cancel(struct request *req);
 void chain_end(struct request *req);
+/* Free the jobs of gw_offload() that were not handed back: the pool's threads and the loop have ended. */
+void chain_jobs_done(struct worker *worker);
 /* More of the body that gw_read_body() waits for. */
 void chain_body_arrived(struct request *req);
 /* The call of the current link. */

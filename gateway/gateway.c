@@ -5,6 +5,7 @@
 #include "core/diag.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "core/offload.h"
 #include "core/sink.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
@@ -27,8 +28,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define GATEWAY_MAX_WORKERS 256u
-#define GATEWAY_ABANDON_MS  1000u /* after the grace: a worker that does not even stop is left */
+#define GATEWAY_MAX_WORKERS  256u
+#define GATEWAY_POOL_THREADS 2u
+#define GATEWAY_POOL_JOBS    256u  /* that wait: more is answered 503 */
+#define GATEWAY_ABANDON_MS   1000u /* after the grace: a worker that does not even stop is left */
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -464,10 +467,23 @@ static int gateway_await_ready(struct gateway_run *run)
     return 0;
 }
 
+static int gateway_make_pool(struct gateway *gateway)
+{
+    gateway->offload = offload_new(GATEWAY_POOL_THREADS, GATEWAY_POOL_JOBS);
+    if (gateway->offload == NULL) {
+        log_error("gateway", "cannot start the threads that sign and hash");
+        return ERR_NO_MEMORY;
+    }
+    return 0;
+}
+
 static int gateway_start(struct gateway_run *run)
 {
     int err = gateway_open_access_log(&run->gateway);
 
+    if (err == 0) {
+        err = gateway_make_pool(&run->gateway);
+    }
     if (err == 0) {
         err = gateway_make_processes(&run->gateway);
     }
@@ -517,6 +533,7 @@ static void gateway_done(struct gateway_run *run)
         loop_timer_remove(gateway->control->loop, &run->grace_timer);
     }
     process_hub_stop(gateway->hub);
+    offload_free(gateway->offload); /* it hands back to the workers' loops */
     reload_stop(gateway->reload);
     for (unsigned i = gateway->worker_count; i > 0; i--) {
         worker_free(gateway->workers[i - 1]);

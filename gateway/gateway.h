@@ -9,6 +9,7 @@
 
 struct gateway;
 struct metrics_job;
+struct offload;
 struct process_hub;
 struct processes;
 struct reload;
@@ -23,6 +24,7 @@ struct gateway {
     struct process_hub *hub;     /* work of plugins on the control thread */
     struct processes *processes; /* what the current snapshot has of it */
     struct sink *access_log;     /* NULL: off */
+    struct offload *offload;     /* threads for gw_offload(); NULL: it fails */
     uint64_t start_unix_us;
     bool ready; /* atomic: workers read both; listeners are open */
     bool draining;

@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "gateway/chain.h"
 #include "gateway/conn.h"
 #include "gateway/gateway.h"
 #include "gateway/listener.h"
@@ -164,6 +165,7 @@ void worker_free(struct worker *worker)
         loop_timer_remove(worker->loop, &worker->lag_timer);
         loop_free(worker->loop); /* also ends what was closed in its last turn */
     }
+    chain_jobs_done(worker);
     request_pool_clear(worker);
     metrics_free(worker->metrics);
     free(worker);

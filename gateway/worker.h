@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+struct chain_job;
 struct conn;
 struct gateway;
 struct listener;
@@ -47,7 +48,8 @@ struct worker {
     struct conn *conns; /* doubly linked, newest first */
     unsigned conn_count;
     unsigned requests_in_flight;
-    void *request_pool; /* free request blocks (request.c) */
+    struct chain_job *jobs; /* chain.c: handed to gateway->offload, not handed back */
+    void *request_pool;     /* free request blocks (request.c) */
     unsigned request_pool_count;
     uint64_t random[2]; /* state of worker_random(): ids, not secrets */
 };

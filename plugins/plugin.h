@@ -30,6 +30,7 @@
 struct gw_request; /* one request and its response */
 struct gw_worker;  /* one event-loop thread */
 struct gw_process; /* what one plugin does once for all of them */
+struct gw_shared;  /* an object with references, see below */
 struct loop;       /* core/loop.h */
 struct json;       /* core/json.h */
 
@@ -198,6 +199,16 @@ GW_API enum gw_verdict gw_waitlist_join(struct gw_call *call, struct gw_waitlist
                                         gw_hook_fn *fn);
 GW_API void gw_waitlist_wake(struct gw_waitlist *list); /* callbacks run later, from the loop */
 
+/* Work that burns the processor or blocks (a signature, a password's hash): `work` runs on a thread of
+ * the gateway's pool, then fn here.  The request may be gone meanwhile, and its configuration too:
+ * `work` uses `arg` and what that holds, nothing else.  The host takes a reference on `arg` and drops it
+ * after the work, on this thread; the plugin keeps its own in its state, and drops it in on_end().  Until
+ * fn is called `arg` is the work's alone.  Work that waits while its request ends is not begun.  GW_FAIL:
+ * too much waits. */
+typedef void gw_work_fn(struct gw_shared *arg);
+GW_API enum gw_verdict gw_offload(struct gw_call *call, gw_work_fn *work, struct gw_shared *arg,
+                                  gw_hook_fn *fn);
+
 /* A counter or gauge of this worker: a plain number that the plugin changes; the same number for the same
  * family and labels.  `labels` as in the exposition, without braces: result=\"hit\".  NULL: no memory.  `family` must
  * be in gateway/metrics.h's table. */
@@ -232,8 +243,8 @@ struct gw_check;
 GW_API struct gw_check *gw_check_new(struct gw_process *process, const char *name);
 GW_API void gw_check_set(struct gw_check *check, bool ok, const char *why); /* any thread */
 
-/* An object that does not change any more and that several threads hold: first member of the
- * plugin's own struct.  Begins with refs = 1. */
+/* An object that several threads hold and that does not change any more (but by gw_offload()): first
+ * member of the plugin's own struct.  Begins with refs = 1. */
 struct gw_shared {
     int refs;                               /* atomic */
     void (*free)(struct gw_shared *shared); /* by the thread that drops the last one */

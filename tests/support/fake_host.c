@@ -151,6 +151,11 @@ static void run_chain(struct fake_host *host, size_t route, struct gw_request *r
                                      .state = states[i] };
         ran |= (size_t)1 << i;
         req->verdict = plugin->on_request(&calls[i]);
+        while (req->verdict == GW_WAIT && req->pending != NULL) {
+            gw_hook_fn *fn = req->pending;
+            req->pending = NULL;
+            req->verdict = fn(&calls[i]);
+        }
     }
 }
 
@@ -348,6 +353,15 @@ int gw_process_post(struct gw_process *process, gw_process_fn *fn, const void *d
 enum gw_verdict gw_sleep(struct gw_call *call, unsigned ms, gw_hook_fn *fn)
 {
     return GW_FAIL;
+}
+
+/* Done at once; fn is called by run_chain(). */
+enum gw_verdict gw_offload(struct gw_call *call, gw_work_fn *work, struct gw_shared *arg,
+                           gw_hook_fn *fn)
+{
+    work(arg);
+    call->req->pending = fn;
+    return GW_WAIT;
 }
 
 void gw_waitlist_init(struct gw_waitlist *list)

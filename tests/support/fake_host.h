@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gateway as plugins see it, without sockets: loads a configuration's plugin keys, runs a route's
- * chain on a made-up request and remembers what the plugins did.  One thread, no waiting. */
+ * chain on a made-up request and remembers what the plugins did.  One thread; what is offloaded is
+ * done at once, nothing else can be waited for. */
 #pragma once
 
 #include "core/diag.h"
@@ -33,6 +34,7 @@ struct gw_request {
     const char *decision; /* of the last gw_auth_decision() */
     struct gw_reply reply;
     enum gw_verdict verdict;
+    gw_hook_fn *pending; /* what an operation calls back */
     struct {
         const void *key;
         void *value;

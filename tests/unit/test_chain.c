@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The promises of plugins/plugin.h. */
+#include "core/offload.h"
 #include "gateway/chain.h"
 
 #include <check.h>
 
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -32,6 +35,8 @@ static void note(char what)
     }
 }
 
+static void drop_parcel(struct gw_call *call);
+
 static enum gw_verdict first_request(struct gw_call *call)
 {
     note('q');
@@ -50,6 +55,7 @@ static enum gw_verdict first_response(struct gw_call *call)
 static void first_end(struct gw_call *call)
 {
     ck_assert(!in_hook);
+    drop_parcel(call);
     note('e');
 }
 
@@ -196,6 +202,82 @@ static enum gw_verdict join_and_wake(struct gw_call *call)
     return verdict;
 }
 
+/* ---- Work for the pool, which waits until the test lets it end ---- */
+
+#define POOL_JOBS 2u
+
+struct parcel {
+    struct gw_shared shared; /* first */
+    int result;
+};
+static atomic_uint made, begun, freed;
+static sem_t has_begun, may_end;
+
+static void parcel_free(struct gw_shared *shared)
+{
+    atomic_fetch_add(&freed, 1);
+    free(shared);
+}
+
+static void work(struct gw_shared *shared)
+{
+    struct parcel *parcel = (struct parcel *)(void *)shared;
+
+    ck_assert_uint_lt(atomic_fetch_add(&begun, 1), POOL_JOBS + 1);
+    sem_post(&has_begun);
+    sem_wait(&may_end);
+    parcel->result = 42;
+}
+
+static enum gw_verdict on_worked(struct gw_call *call)
+{
+    const struct parcel *parcel = gw_slot_get(call->req, &has_begun);
+
+    ck_assert_int_eq(parcel->result, 42);
+    return on_callback(call);
+}
+
+/* The reference of the plugin itself, as in a state that its on_end() drops. */
+static void drop_parcel(struct gw_call *call)
+{
+    gw_shared_unref(gw_slot_get(call->req, &has_begun));
+}
+
+static enum gw_verdict offload(struct gw_call *call)
+{
+    struct parcel *parcel = calloc(1, sizeof(*parcel));
+
+    ck_assert_ptr_nonnull(parcel);
+    made++;
+    parcel->shared = (struct gw_shared){ .refs = 1, .free = parcel_free };
+    ck_assert_int_eq(gw_slot_set(call->req, &has_begun, parcel), 0);
+    return gw_offload(call, work, &parcel->shared, on_worked);
+}
+
+static enum gw_verdict offload_and_go_on(struct gw_call *call)
+{
+    ck_assert_int_eq(offload(call), GW_WAIT);
+    return GW_NEXT;
+}
+
+static void await_begin(void)
+{
+    while (sem_wait(&has_begun) != 0) {
+    }
+}
+
+/* One result at least is handed back. */
+static void await_result(void)
+{
+    unsigned before = atomic_load(&freed);
+    size_t notes = strlen(trace);
+
+    while (atomic_load(&freed) == before && strlen(trace) == notes) {
+        loop_turn(fx.worker->loop, true);
+    }
+    fixture_spin();
+}
+
 /* ---- The tests ---- */
 
 static void setup(void)
@@ -210,6 +292,11 @@ static void setup(void)
     fixture_add_plugin(&first);
     fixture_add_plugin(&second);
     fixture_start();
+    fx.gateway.offload = offload_new(1, POOL_JOBS);
+    ck_assert_ptr_nonnull(fx.gateway.offload);
+    made = begun = freed = 0;
+    sem_init(&has_begun, 0, 0);
+    sem_init(&may_end, 0, 0);
     client = fixture_connect();
 }
 
@@ -218,8 +305,15 @@ static void teardown(void)
     if (client >= 0) {
         close(client);
     }
+    for (unsigned i = 0; i <= POOL_JOBS; i++) {
+        sem_post(&may_end);
+    }
+    offload_free(fx.gateway.offload);
     fixture_teardown();
     ck_assert_ptr_null(list.first);
+    ck_assert_uint_eq(freed, made);
+    sem_destroy(&has_begun);
+    sem_destroy(&may_end);
 }
 
 static void leave(void)
@@ -490,6 +584,133 @@ START_TEST(a_drain_waits_for_the_chain)
 }
 END_TEST
 
+START_TEST(offloaded_work_is_done_by_another_thread)
+{
+    first_hook = offload;
+    fixture_send(client, GET);
+    await_begin();
+    fixture_spin();
+    ck_assert_str_eq(trace, "q");
+    sem_post(&may_end);
+    await_result();
+    ck_assert_str_eq(trace, "qcQ");
+    ck_assert_uint_eq(freed, 0);
+    leave();
+    ck_assert_uint_eq(freed, 1);
+}
+END_TEST
+
+START_TEST(work_whose_client_has_gone_ends_unheard)
+{
+    first_hook = offload;
+    fixture_send(client, GET);
+    await_begin();
+    leave();
+    ck_assert_str_eq(trace, "qe");
+    ck_assert_uint_eq(freed, 0); /* the work still uses it */
+    sem_post(&may_end);
+    await_result();
+    ck_assert_str_eq(trace, "qe");
+    ck_assert_uint_eq(freed, 1);
+}
+END_TEST
+
+START_TEST(work_that_waits_for_a_client_that_has_gone_is_not_begun)
+{
+    int other;
+
+    first_hook = offload;
+    fixture_send(client, GET);
+    await_begin();
+    other = fixture_connect();
+    fixture_send(other, GET);
+    close(other);
+    fixture_spin();
+    sem_post(&may_end);
+    while (freed == 0) {
+        await_result();
+    }
+    ck_assert_str_eq(trace, "qqecQ");
+    ck_assert_uint_eq(begun, 1);
+}
+END_TEST
+
+START_TEST(too_much_work_is_answered_503)
+{
+    int waiting[POOL_JOBS];
+
+    first_hook = offload;
+    fixture_send(client, GET);
+    await_begin();
+    for (unsigned i = 0; i < POOL_JOBS; i++) {
+        waiting[i] = fixture_connect();
+        fixture_send(waiting[i], GET);
+    }
+    ck_assert_uint_eq(fx.end_count, 0);
+    int one_more = fixture_connect();
+    fixture_send(one_more, GET);
+    ck_assert_ptr_nonnull(strstr(fixture_receive(one_more, &closed), "HTTP/1.1 503 "));
+    ck_assert_uint_eq(freed, 1);
+    close(one_more);
+    for (unsigned i = 0; i < POOL_JOBS; i++) {
+        close(waiting[i]);
+    }
+}
+END_TEST
+
+START_TEST(without_a_pool_work_is_answered_503)
+{
+    offload_free(fx.gateway.offload);
+    fx.gateway.offload = NULL;
+    first_hook = offload;
+    fixture_send(client, GET);
+    expect_answer("HTTP/1.1 503 ");
+    ck_assert_str_eq(trace, "qe");
+    ck_assert_uint_eq(freed, 1);
+}
+END_TEST
+
+START_TEST(work_is_not_waited_for_when_the_plugin_moves_on)
+{
+    first_hook = offload_and_go_on;
+    fixture_send(client, GET);
+    ck_assert_str_eq(trace, "qQ");
+    sem_post(&may_end);
+    loop_turn(fx.worker->loop, true);
+    fixture_spin();
+    ck_assert_str_eq(trace, "qQ");
+}
+END_TEST
+
+START_TEST(work_that_takes_too_long_is_answered_503)
+{
+    first_hook = offload;
+    fixture_send(client, GET);
+    await_begin();
+    fixture_advance(10001);
+    expect_answer("HTTP/1.1 503 ");
+    ck_assert_str_eq(trace, "qe");
+    sem_post(&may_end);
+    await_result();
+    ck_assert_uint_eq(freed, 1);
+}
+END_TEST
+
+START_TEST(a_worker_may_stop_while_its_work_runs)
+{
+    first_hook = offload;
+    fixture_send(client, GET);
+    await_begin();
+    worker_stop(fx.worker);
+    fixture_spin();
+    ck_assert_str_eq(trace, "qe");
+    sem_post(&may_end);
+    offload_free(fx.gateway.offload);
+    fx.gateway.offload = NULL;
+    ck_assert_uint_eq(freed, 0); /* handed back to a loop that does not turn any more */
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("chain");
@@ -516,6 +737,14 @@ int main(void)
     tcase_add_test(cases, the_body_is_not_read_while_the_chain_waits);
     tcase_add_test(cases, a_worker_that_stops_ends_what_waits);
     tcase_add_test(cases, a_drain_waits_for_the_chain);
+    tcase_add_test(cases, offloaded_work_is_done_by_another_thread);
+    tcase_add_test(cases, work_whose_client_has_gone_ends_unheard);
+    tcase_add_test(cases, work_that_waits_for_a_client_that_has_gone_is_not_begun);
+    tcase_add_test(cases, too_much_work_is_answered_503);
+    tcase_add_test(cases, without_a_pool_work_is_answered_503);
+    tcase_add_test(cases, work_is_not_waited_for_when_the_plugin_moves_on);
+    tcase_add_test(cases, work_that_takes_too_long_is_answered_503);
+    tcase_add_test(cases, a_worker_may_stop_while_its_work_runs);
     suite_add_tcase(suite, cases);
 
     SRunner *runner = srunner_create(suite);
