@@ -14,6 +14,7 @@
 #include "gateway/gateway.h"
 #include "gateway/reply.h"
 #include "plugins/builtin.h"
+#include "plugins/jwt/token_source.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -260,7 +261,11 @@ static int tell(struct arguments *args, struct request *req)
         explain.auth = cmd_route_config(req->route, &jwt_plugin);
     }
     if (explain.auth != NULL) {
-        (void)jwt_find_token(gw_request_of(req), explain.auth, &explain.token, &explain.source);
+        struct token_found found;
+
+        (void)token_find(gw_request_of(req), explain.auth, &found);
+        explain.token = found.token;
+        explain.source = found.source;
         explain.asks_revocation = skip_revocation(&args->arena, req);
     }
     while (goes_on) {

@@ -56,10 +56,6 @@ extern const char jwt_identity_slot;
 
 /* Refuse the request; `challenge` absent: the reason's own. */
 enum gw_verdict jwt_refuse(struct gw_call *call, enum jwt_reason reason, struct slice challenge);
-/* For `explain`: where the request's token is, as on_request() finds it. JWT_OK, JWT_TOKEN_MISSING,
- * JWT_MULTIPLE_TOKENS or JWT_AUTH_SCHEME_UNSUPPORTED. */
-enum jwt_reason jwt_find_token(struct gw_request *req, const struct jwt_route *route,
-                               struct slice *ret_token, const struct token_source **ret_source);
 /* Does the route's JSON ask for a token? */
 bool jwt_route_has_auth(const struct json *route);
 

@@ -48,3 +48,8 @@ int provider_init(struct provider *provider, const struct option_context *ctx) M
 void provider_done(struct provider *provider);
 /* Two providers of the same text: did they find the same keys in files and environment? */
 bool provider_has_same_keys(const struct provider *a, const struct provider *b);
+
+/* Of provider.c and provider_keys.c: "providers.X.name" for messages, in the arena; the list `keys`. */
+const char *provider_path(const struct provider *provider, const struct option_context *ctx,
+                          const char *name);
+void provider_read_keys(struct provider *provider, const struct option_context *ctx);
