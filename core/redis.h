@@ -10,35 +10,11 @@
 
 #include "core/err.h"
 #include "core/loop.h"
+#include "core/redis_address.h"
+#include "core/redis_wire.h"
 #include "core/resolve.h"
-#include "core/slice.h"
 
 #include <stdint.h>
-
-enum redis_reply_type {
-    REDIS_IS_NIL,
-    REDIS_IS_STATUS,
-    REDIS_IS_ERROR,
-    REDIS_IS_INTEGER,
-    REDIS_IS_STRING,
-    REDIS_IS_ARRAY,
-};
-
-struct redis_reply {
-    enum redis_reply_type type;
-    long long integer;
-    struct slice text;          /* STATUS, ERROR, STRING */
-    size_t count;               /* ARRAY */
-    struct redis_reply **items; /* ARRAY; none is NULL */
-};
-
-/* Where a server is.  Slices are borrowed from the text that was read. */
-struct redis_address {
-    struct slice host; /* absent: unix_path */
-    uint16_t port;
-    struct slice unix_path;
-    unsigned database;
-};
 
 struct redis_options { /* texts are borrowed: they must outlive the client */
     struct redis_address address;
@@ -59,10 +35,6 @@ struct redis;
 
 /* `err` 0 with a reply (it may be REDIS_IS_ERROR), valid during the call; or a negative ERR_*. */
 typedef void redis_fn(void *arg, int err, const struct redis_reply *reply);
-
-/* "redis://HOST[:PORT][/DATABASE]" or "unix:/PATH".  ERR_UNSUPPORTED for "rediss:"; ERR_BAD_INPUT,
- * also for a user or password in it. */
-int redis_read_url(struct slice url, struct redis_address *ret) MUST_CHECK;
 
 /* Starts connecting.  `resolver` may be NULL when the host is an address.  NULL: no memory. */
 struct redis *redis_new(struct loop *loop, struct resolver *resolver,

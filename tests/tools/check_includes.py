@@ -28,7 +28,7 @@ LIBRARIES = {
     "openssl/ssl": ("core/tls.", "core/tls_"),
     "openssl/": ("plugins/", "gateway/cmd_", "gateway/access_log.", "core/tls.", "core/tls_"),
     "curl/": ("core/fetch.",),
-    "hiredis/": ("core/redis.",),
+    "hiredis/": ("core/redis_wire.",),
     "lmdb.h": ("plugins/revocation/local_store.",),
 }
 
