@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plugins/revocation/lookup.h"
+
+#include "plugins/revocation/keys.h"
+
+/* First the token itself, then the watermarks over it. */
+#define KEYS (1u + REVOCATION_KINDS)
+
+static enum revocation_answer count(const struct revocation_worker *worker,
+                                    enum revocation_result result)
+{
+    (*worker->results[result])++;
+    switch (result) {
+    case REVOCATION_FILTER_MISS:
+    case REVOCATION_STORE_MISS: return REVOCATION_NO;
+    case REVOCATION_LOCAL_HIT:
+    case REVOCATION_STORE_HIT: return REVOCATION_YES;
+    case REVOCATION_ERROR:
+    case REVOCATION_RESULTS: break;
+    }
+    return REVOCATION_UNKNOWN;
+}
+
+static bool watermark_covers(int64_t issued_at, int64_t before)
+{
+    return issued_at < before; /* also when the token does not say when */
+}
+
+/* All names of the token in `bufs`; those that it does not have are absent. */
+static bool make_keys(const struct revocation_names *names, char bufs[KEYS][REVOCATION_KEY_BYTES],
+                      struct slice keys[KEYS])
+{
+    keys[0] = revocation_jti_key(bufs[0], names->jti);
+    for (unsigned i = 0; i < REVOCATION_KINDS; i++) {
+        struct slice value = names->kinds[i];
+
+        keys[i + 1] = slice_is_absent(value)
+                          ? SLICE_ABSENT
+                          : revocation_before_key(bufs[i + 1], (enum revocation_kind)i, value);
+        if (slice_is_absent(keys[i + 1]) && !slice_is_absent(value)) {
+            return false;
+        }
+    }
+    return !slice_is_absent(keys[0]);
+}
+
+/* Move those that are there to the front, behind the first one; their number. */
+static unsigned pack_keys(struct slice keys[KEYS])
+{
+    unsigned used = 1;
+
+    for (unsigned i = 1; i < KEYS; i++) {
+        if (!slice_is_absent(keys[i])) {
+            keys[used++] = keys[i];
+        }
+    }
+    return used;
+}
+
+/* ---- the local store's answer ---- */
+
+static enum revocation_answer ask_local(const struct revocation_lookup *lookup,
+                                        struct slice keys[KEYS])
+{
+    const struct revocation_worker *worker = lookup->worker;
+    int64_t values[KEYS];
+    unsigned used = pack_keys(keys);
+
+    if (worker->local == NULL ||
+        local_store_find_all(worker->local->store, keys, used, values) < 0) {
+        return count(worker, REVOCATION_ERROR);
+    }
+    if (values[0] != LOCAL_STORE_NONE) {
+        return count(worker, REVOCATION_LOCAL_HIT);
+    }
+    for (unsigned i = 1; i < used; i++) {
+        if (values[i] != LOCAL_STORE_NONE && watermark_covers(lookup->issued_at, values[i])) {
+            return count(worker, REVOCATION_LOCAL_HIT);
+        }
+    }
+    return count(worker, REVOCATION_FILTER_MISS);
+}
+
+/* ---- Redis' answer ---- */
+
+static void answered(struct revocation_lookup *lookup)
+{
+    if (--lookup->pending == 0) {
+        gw_waitlist_wake(&lookup->waiters);
+    }
+}
+
+/* Only what was asked for counts: 0 is no, 1 is yes, all else is no answer. */
+static void on_exists(void *arg, int err, const struct redis_reply *reply)
+{
+    struct revocation_lookup *lookup = arg;
+
+    if (err < 0 || reply->type != REDIS_IS_INTEGER || reply->integer < 0 || reply->integer > 1) {
+        lookup->is_unknown = true;
+    } else if (reply->integer == 1) {
+        lookup->is_revoked = true;
+    }
+    answered(lookup);
+}
+
+static void read_watermark(struct revocation_lookup *lookup, const struct redis_reply *reply)
+{
+    int64_t before;
+
+    if (reply->type == REDIS_IS_NIL) {
+        return;
+    }
+    if (reply->type != REDIS_IS_STRING || revocation_read_time(reply->text, &before) < 0) {
+        lookup->is_unknown = true;
+    } else if (watermark_covers(lookup->issued_at, before)) {
+        lookup->is_revoked = true;
+    }
+}
+
+static void on_watermark(void *arg, int err, const struct redis_reply *reply)
+{
+    struct revocation_lookup *lookup = arg;
+
+    if (err < 0) {
+        lookup->is_unknown = true;
+    } else {
+        read_watermark(lookup, reply);
+    }
+    answered(lookup);
+}
+
+static int ask(struct revocation_lookup *lookup, struct slice command, struct slice key,
+               redis_fn *fn)
+{
+    struct slice argv[2] = { command, key };
+    int err = redis_send(lookup->worker->redis, 2, argv, fn, lookup);
+
+    lookup->pending += err == 0;
+    return err;
+}
+
+/* Those of `keys` that are not absent. */
+static enum revocation_answer ask_redis(struct revocation_lookup *lookup,
+                                        const struct slice keys[KEYS])
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < KEYS && err == 0; i++) {
+        if (slice_is_absent(keys[i])) {
+            continue;
+        }
+        err = i == 0 ? ask(lookup, SLICE("EXISTS"), keys[i], on_exists)
+                     : ask(lookup, SLICE("GET"), keys[i], on_watermark);
+    }
+    if (err < 0) {
+        return count(lookup->worker, REVOCATION_ERROR);
+    }
+    return REVOCATION_LATER;
+}
+
+/* Drop the names that are surely not revoked; how many are left. */
+static unsigned keep_suspects(const struct revocation_filter *filter, struct slice keys[KEYS])
+{
+    unsigned kinds = atomic_load_explicit(&filter->kinds, memory_order_acquire);
+    unsigned left = 0;
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        if (i > 0 && (kinds & (1u << (i - 1))) == 0) {
+            keys[i] = SLICE_ABSENT;
+        }
+        if (!slice_is_absent(keys[i]) && !bloom_may_have(filter->bloom, keys[i])) {
+            keys[i] = SLICE_ABSENT;
+        }
+        left += !slice_is_absent(keys[i]);
+    }
+    return left;
+}
+
+/* ---- the question ---- */
+
+enum revocation_answer revocation_lookup_start(struct revocation_lookup *lookup,
+                                               struct revocation_worker *worker,
+                                               const struct revocation_names *names,
+                                               bool trusts_filter)
+{
+    char bufs[KEYS][REVOCATION_KEY_BYTES];
+    struct slice keys[KEYS];
+
+    gw_waitlist_init(&lookup->waiters);
+    lookup->worker = worker;
+    lookup->issued_at = names->issued_at;
+    if (!make_keys(names, bufs, keys)) {
+        return count(worker, REVOCATION_ERROR);
+    }
+    if (revocation_is_local(worker->settings)) {
+        return ask_local(lookup, keys);
+    }
+    if (trusts_filter && worker->filter != NULL) {
+        unsigned left = keep_suspects(worker->filter, keys);
+        /* After the look: the lease must have run until then. */
+        if (!revocation_filter_is_live(worker->filter)) {
+            (void)make_keys(names, bufs, keys);
+        } else if (left == 0) {
+            return count(worker, REVOCATION_FILTER_MISS);
+        }
+    }
+    return ask_redis(lookup, keys);
+}
+
+enum revocation_answer revocation_lookup_answer(const struct revocation_lookup *lookup)
+{
+    if (lookup->is_revoked) {
+        return count(lookup->worker, REVOCATION_STORE_HIT);
+    }
+    return count(lookup->worker, lookup->is_unknown ? REVOCATION_ERROR : REVOCATION_STORE_MISS);
+}
+
+void revocation_lookup_end(struct revocation_lookup *lookup)
+{
+    if (lookup->pending > 0) {
+        redis_cancel(lookup->worker->redis, lookup);
+        lookup->pending = 0;
+    }
+}
