@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/json.h"
+
+#include <check.h>
+
+static struct arena arena;
+
+static void setup(void)
+{
+    arena_init(&arena, NULL, 0, 64 << 20);
+}
+
+static void teardown(void)
+{
+    arena_done(&arena);
+}
+
+static const struct json *parse(const char *text)
+{
+    struct json_error error = { 0 };
+    const struct json *json = json_parse(&arena, slice_str(text), &json_limits_config, &error);
+
+    ck_assert_msg(json != NULL, "%s: %u:%u: %s", text, error.line, error.column, error.text);
+    return json;
+}
+
+START_TEST(pointers_find_their_value)
+{
+    const struct json *json = parse("{\"a/b\":{\"m~n\":[10,{\"\":7},20]},\"\":8,\"0\":9}");
+    static const struct {
+        const char *pointer, *text; /* NULL: none */
+    } vectors[] = {
+        { "/a~1b/m~0n/0", "10" },
+        { "/a~1b/m~0n/2", "20" },
+        { "/a~1b/m~0n/1/", "7" },
+        { "/", "8" },
+        { "/0", "9" },
+        { "/a/b", NULL },
+        { "/a~1b/m~0n/3", NULL },
+        { "/a~1b/m~0n/-", NULL },
+        { "/a~1b/m~0n/01", NULL },
+        { "/a~1b/m~0n/", NULL },
+        { "/a~2b", NULL },
+        { "/a~", NULL },
+        { "a~1b", NULL },
+        { "/0/x", NULL },
+        { "/a~1b/m~0n/1e0", NULL },
+        { "/a~1b/m~0n/4294967296", NULL },
+    };
+
+    ck_assert_ptr_eq(json_pointer(json, SLICE("")), json);
+    for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+        const struct json *found = json_pointer(json, slice_str(vectors[i].pointer));
+        ck_assert_msg((found != NULL) == (vectors[i].text != NULL), "%s", vectors[i].pointer);
+        ck_assert(found == NULL || slice_eq(found->text, slice_str(vectors[i].text)));
+    }
+    ck_assert_ptr_null(json_pointer(NULL, SLICE("/a")));
+}
+END_TEST
+
+START_TEST(integers_are_exact_or_none)
+{
+    static const struct {
+        const char *text;
+        bool ok;
+        int64_t value;
+    } vectors[] = {
+        { "0", true, 0 },      { "-0", true, 0 },
+        { "42", true, 42 },    { "-42", true, -42 },
+        { "1.0", false, 0 },   { "1e3", false, 0 },
+        { "\"1\"", false, 0 }, { "9223372036854775807", true, INT64_MAX },
+        { "null", false, 0 },  { "-9223372036854775808", true, INT64_MIN },
+        { "1E2", false, 0 },   { "9223372036854775808", false, 0 },
+        { "[1]", false, 0 },   { "-9223372036854775809", false, 0 },
+        { "-1.5", false, 0 },  { "99999999999999999999999999", false, 0 },
+    };
+
+    for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+        int64_t value = 0;
+        ck_assert_msg(json_int(parse(vectors[i].text), &value) == vectors[i].ok, "%s",
+                      vectors[i].text);
+        ck_assert(value == vectors[i].value);
+    }
+    int64_t value;
+    ck_assert(!json_int(NULL, &value));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("json_tree");
+    TCase *tc = tcase_create("all");
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, pointers_find_their_value);
+    tcase_add_test(tc, integers_are_exact_or_none);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
