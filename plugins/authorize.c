@@ -124,7 +124,7 @@ static void authorize_token(struct token *token, const struct jwt_route *route)
             reason = own;
         }
     }
-    token->authorized.route = route;
+    token->authorized.route = route->number;
     token->authorized.alternative = failed;
     token->authorized.reason = reason;
 }
@@ -140,7 +140,7 @@ static enum gw_verdict on_request(struct gw_call *call)
     if (token == NULL || !identity->route->has_rules) {
         return GW_NEXT;
     }
-    if (token->authorized.route != identity->route) {
+    if (token->authorized.route != identity->route->number) {
         authorize_token(token, identity->route);
     }
     enum jwt_reason reason = token->authorized.reason;

@@ -21,6 +21,7 @@ struct mapping {
 };
 
 struct identity_route {
+    uint64_t number;
     const struct json *json; /* only while the configuration is read */
     struct mapping *mappings;
     size_t count;
@@ -136,6 +137,7 @@ static int identity_config_init(void *config, void *top, const struct option_con
     int err = 0;
 
     route->json = NULL;
+    route->number = jwt_number();
     if (map == NULL || route_json == NULL) {
         return GW_NOT_ON_ROUTE;
     }
@@ -285,7 +287,7 @@ static enum jwt_reason make_values(struct token *token, const struct identity_ro
     }
     free(token->headers.values);
     token->headers.values = values;
-    token->headers.config = route;
+    token->headers.route = route->number;
     token->headers.reason = reason;
     return reason;
 }
@@ -303,7 +305,7 @@ static enum gw_verdict identity_on_request(struct gw_call *call)
         return GW_NEXT;
     }
     enum jwt_reason reason =
-        token->headers.config == route ? token->headers.reason : make_values(token, route);
+        token->headers.route == route->number ? token->headers.reason : make_values(token, route);
     if (reason != JWT_OK) {
         return jwt_refuse(call, reason, SLICE_ABSENT);
     }

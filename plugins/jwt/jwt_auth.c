@@ -125,6 +125,13 @@ static bool top_is_same(const void *old_arg, const void *top_arg)
     return true;
 }
 
+uint64_t jwt_number(void)
+{
+    static _Atomic uint64_t last;
+
+    return ++last;
+}
+
 bool jwt_route_has_auth(const struct json *route)
 {
     return route != NULL && json_is(json_get(route, SLICE("auth")), JSON_OBJECT);
@@ -146,6 +153,7 @@ static int config_init(void *config, void *top_arg, const struct option_context 
     }
     const struct json *auth = route->auth_json;
     route->auth_json = NULL;
+    route->number = jwt_number();
     if (auth->type == JSON_STRING && slice_eq(auth->text, SLICE("none"))) {
         return GW_NOT_ON_ROUTE;
     }

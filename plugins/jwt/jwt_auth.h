@@ -38,6 +38,7 @@ struct jwt_alternative {
 };
 
 struct jwt_route {
+    uint64_t number;
     const struct json *auth_json; /* only while the configuration is read */
     bool forward_token;
     bool is_optional;
@@ -54,6 +55,8 @@ struct jwt_identity {
 };
 extern const char jwt_identity_slot;
 
+/* One that no route of this process has had: what is remembered about a route is filed under it. */
+uint64_t jwt_number(void);
 /* Refuse the request; `challenge` absent: the reason's own. */
 enum gw_verdict jwt_refuse(struct gw_call *call, enum jwt_reason reason, struct slice challenge);
 /* Does the route's JSON ask for a token? */

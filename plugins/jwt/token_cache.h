@@ -27,15 +27,15 @@ struct token {
     bool is_cached;
     bool was_used; /* since it was last looked at for eviction */
 
-    /* What authorize and identity found out for the last route; its config tells whether it is the
-     * same one. */
+    /* What authorize and identity found out for the last route, by its number (jwt_number()): an
+     * address may be another route's after a reload. */
     struct {
-        const void *route;
+        uint64_t route;
         const void *alternative;
         enum jwt_reason reason;
     } authorized;
     struct {
-        const void *config;
+        uint64_t route;
         struct slice *values; /* one allocation with its texts */
         enum jwt_reason reason;
     } headers;

@@ -9,8 +9,8 @@ import threading
 import time
 
 import pytest
-from support import (AUDIENCE, ISSUER, Backend, Client, RsaKey, SECRET, answer, bearer, claims, config_for, free_port, get,
-                     hs256, wait_until)
+from support import (AUDIENCE, ISSUER, PLAIN_BINARY, Backend, Client, RsaKey, SECRET, answer, bearer, claims,
+                     config_for, free_port, get, hs256, wait_until)
 
 
 def write(gateway, config):
@@ -441,3 +441,31 @@ def test_many_signals_and_a_stop_in_the_middle(start, backend):
         time.sleep(pause)
         gateway.stop()
         del config["routes"]["c"]
+
+
+def test_what_a_token_may_is_asked_anew_after_each_reload(start, backend, scratch):
+    """A new snapshot's routes may lie where an old one's were: nothing known about those may count."""
+    secret = scratch / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+
+    base = config_for(backend, providers={"corporate": provider(secret)}, server={"workers": 1})
+
+    def asking_for(scope, claim):
+        config = copy.deepcopy(base)
+        config["routes"] = {"a": {
+            "match": {"path_prefix": "/"}, "upstream": "backend", "claims_to_headers": {claim: "X-Claim"},
+            "auth": {"provider": "corporate", "scopes": [scope]}}}
+        return config
+
+    gateway = start(asking_for("orders:read", "sub"), binary=PLAIN_BINARY)  # a sanitizer would keep freed memory aside
+    token = hs256(claims(scope="orders:read", sub="somebody", tenant="acme"), kid="one")
+    for turn in range(24):
+        scope, claim = ("orders:read", "orders:done")[turn // 2 % 2], ("sub", "tenant")[turn // 4 % 2]
+        reload(gateway, asking_for(scope, claim), with_log=False)
+        if turn % 2 == 1:  # the memory of the last but one is free again
+            continue
+        response = gateway.ask(get("/", bearer(token)))
+        assert response.status == (403 if scope == "orders:done" else 200), f"turn {turn}"
+        if response.status == 200:
+            assert backend.last().get("X-Claim") == {"sub": "somebody", "tenant": "acme"}[claim], f"turn {turn}"
