@@ -15,7 +15,7 @@ struct codec_ops {
     const char *name; /* "HTTP/1.1": log */
     const struct stream_ops *stream_ops;
     void (*open)(struct conn *conn);
-    /* The connection may go on: its request has ended, or it drains. */
+    /* The connection may go on: its request has ended. */
     void (*next)(struct conn *conn);
     /* An interim (1xx) response. */
     int (*send_interim)(struct request *req, const struct http_response *res) MUST_CHECK;

@@ -253,6 +253,9 @@ static void start_request(struct conn *conn, size_t head_len)
         conn_close(conn, CONN_END_ERROR);
         return;
     }
+    if (conn->sm.state == CONN_LAST) {
+        sm_move(&conn->sm, CONN_DRAIN, "the last request");
+    }
     conn_set_deadline(conn, CONN_DEADLINE_NONE, 0);
     conn->requests++;
     conn->begun++;
@@ -329,7 +332,7 @@ static bool next_request(struct conn *conn)
 
 static bool may_begin(const struct conn *conn)
 {
-    return conn->sm.state == CONN_OPEN && conn->request == NULL;
+    return conn->sm.state <= CONN_LAST && conn->request == NULL;
 }
 
 static void h1_next(struct conn *conn)
@@ -341,9 +344,6 @@ static void h1_next(struct conn *conn)
     while (may_begin(conn) && next_request(conn)) {
     }
     conn->running = false;
-    if (conn->sm.state == CONN_DRAIN && conn->request == NULL) {
-        conn_close(conn, CONN_END_DRAIN);
-    }
 }
 
 static void h1_open(struct conn *conn)
@@ -453,7 +453,7 @@ static void finish_answer(struct conn *conn)
 
     conn->request = NULL;
     if (conn->keep_alive) {
-        conn_set_deadline(conn, CONN_DEADLINE_KEEP_ALIVE, server_of(conn)->timeouts.keep_alive);
+        conn_await_next(conn);
     } else {
         conn_linger(conn);
     }

@@ -19,13 +19,15 @@
 
 #define CONN_MIN_INPUT_BYTES 65536u
 #define CONN_LINGER_MS       2000u
+#define CONN_LAST_MS         1000u /* a drain: for a request that may be on its way */
 
 /* An idle connection costs this and little else: 448 bytes with malloc's own 8. */
 static_assert(sizeof(struct conn) <= 440, "an idle connection must stay under 512 bytes in all");
 
 #define TO(s) SM_BIT(CONN_##s)
 static const struct sm_state conn_states[] = {
-    [CONN_OPEN] = { "open", TO(DRAIN) | TO(LINGER) | TO(CLOSED) },
+    [CONN_OPEN] = { "open", TO(LAST) | TO(DRAIN) | TO(LINGER) | TO(CLOSED) },
+    [CONN_LAST] = { "last", TO(DRAIN) | TO(LINGER) | TO(CLOSED) },
     [CONN_DRAIN] = { "drain", TO(LINGER) | TO(CLOSED) },
     [CONN_LINGER] = { "linger", TO(CLOSED) },
     [CONN_CLOSED] = { "closed", 0 },
@@ -259,11 +261,28 @@ void conn_linger(struct conn *conn)
 
 void conn_drain(struct conn *conn)
 {
+    bool is_silent = conn->stream.in.len == 0 && (conn->deadline == CONN_DEADLINE_KEEP_ALIVE ||
+                                                  conn->deadline == CONN_DEADLINE_HEAD);
+
     if (conn->sm.state != CONN_OPEN) {
         return;
     }
-    sm_move(&conn->sm, CONN_DRAIN, "the worker drains");
-    conn->codec->next(conn);
+    if (conn->request != NULL && !(conn->request->response_started && conn->keep_alive)) {
+        sm_move(&conn->sm, CONN_DRAIN, "the worker drains");
+        return;
+    }
+    sm_move(&conn->sm, CONN_LAST, "the worker drains");
+    if (is_silent) {
+        conn_await_next(conn);
+    }
+}
+
+void conn_await_next(struct conn *conn)
+{
+    conn_set_deadline(conn, CONN_DEADLINE_KEEP_ALIVE,
+                      conn->sm.state == CONN_LAST
+                          ? CONN_LAST_MS
+                          : conn->worker->view->config->server.timeouts.keep_alive);
 }
 
 void conn_set_deadline(struct conn *conn, enum conn_deadline deadline, uint64_t ms)
@@ -295,7 +314,9 @@ static void conn_on_timer(struct loop_timer *timer)
 
     switch ((enum conn_deadline)conn->deadline) {
     case CONN_DEADLINE_NONE: return;
-    case CONN_DEADLINE_KEEP_ALIVE: conn_close(conn, CONN_END_IDLE); return;
+    case CONN_DEADLINE_KEEP_ALIVE:
+        conn_close(conn, conn->sm.state == CONN_LAST ? CONN_END_DRAIN : CONN_END_IDLE);
+        return;
     case CONN_DEADLINE_LINGER: conn_close(conn, CONN_END_DONE); return;
     case CONN_DEADLINE_HEAD: conn->codec->head_late(conn); return;
     case CONN_DEADLINE_HANDSHAKE:

@@ -2,8 +2,9 @@
 /* One downstream connection: its stream, its deadlines, the requests on it.  Owned by the worker's
  * list; closed at once, freed at the end of the turn.  What is HTTP/1 about it is codec_h1.c's.
  *
- * States: OPEN -> DRAIN (no new requests; the current one ends) -> LINGER (our last answer is out,
- * the peer's remaining bytes are dropped for a while, so that it can read the answer) -> CLOSED. */
+ * States: OPEN -> LAST (drains: one more request may come, for it may be on its way) -> DRAIN (no new
+ * requests; the current one ends) -> LINGER (our last answer is out, the peer's remaining bytes are
+ * dropped for a while, so that it can read the answer) -> CLOSED. */
 #pragma once
 
 #include "core/h1_parser.h"
@@ -17,7 +18,7 @@ struct codec_ops;
 struct request;
 struct worker;
 
-enum conn_state { CONN_OPEN, CONN_DRAIN, CONN_LINGER, CONN_CLOSED };
+enum conn_state { CONN_OPEN, CONN_LAST, CONN_DRAIN, CONN_LINGER, CONN_CLOSED };
 
 enum conn_deadline {
     CONN_DEADLINE_NONE,
@@ -78,9 +79,12 @@ void conn_close(struct conn *conn, enum conn_end why);
 void conn_linger(struct conn *conn);
 /* Set the one deadline, `ms` from now; NONE clears it. */
 void conn_set_deadline(struct conn *conn, enum conn_deadline deadline, uint64_t ms);
+/* No request is on it: the deadline of the next. */
+void conn_await_next(struct conn *conn);
 /* The worker has another snapshot: follow its limits. */
 void conn_reload(struct conn *conn);
-/* The worker drains: close when idle, else after the current request. */
+/* The worker drains: close after the current request; where the client was not told yet, after the
+ * next one or a second. */
 void conn_drain(struct conn *conn);
 static inline bool conn_is_open(const struct conn *conn)
 {

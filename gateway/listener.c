@@ -231,13 +231,11 @@ static void listener_take(struct listener *listener, int fd, const struct sockad
     }
 }
 
-static void listener_on_event(struct loop_watch *watch)
+static void listener_take_some(struct listener *listener, unsigned most)
 {
-    struct listener *listener =
-        (struct listener *)(void *)((char *)watch - offsetof(struct listener, watch));
     struct worker *worker = listener->worker;
 
-    for (unsigned i = 0; i < LISTENER_BURST && listener->fd >= 0; i++) {
+    for (unsigned i = 0; i < most && listener->fd >= 0; i++) {
         struct sockaddr_storage addr;
         socklen_t len = sizeof(addr);
         int accepted;
@@ -264,6 +262,20 @@ static void listener_on_event(struct loop_watch *watch)
             return;
         }
         /* What is left is an error of that one connection (accept(2)): go on with the next. */
+    }
+}
+
+static void listener_on_event(struct loop_watch *watch)
+{
+    listener_take_some(
+        (struct listener *)(void *)((char *)watch - offsetof(struct listener, watch)),
+        LISTENER_BURST);
+}
+
+void listeners_take_queued(struct worker *worker)
+{
+    for (struct listener *at = worker->listeners; at != NULL; at = at->next) {
+        listener_take_some(at, LISTENER_BACKLOG);
     }
 }
 

@@ -28,6 +28,8 @@ void listeners_drop(struct listener *list); /* they are not used after all; NULL
 void listeners_switch(struct worker *worker, const struct config *old, const struct config *config,
                       struct listener *added);
 
+/* Accept whom the kernel has let in already: closing the sockets would reset them. */
+void listeners_take_queued(struct worker *worker);
 /* Stop accepting and close the sockets. */
 void listeners_close(struct worker *worker);
 /* Again after a pause or below the connection limit. */

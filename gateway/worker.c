@@ -189,6 +189,7 @@ void worker_drain(struct worker *worker)
     if (worker->state != WORKER_RUNNING) {
         return;
     }
+    listeners_take_queued(worker);
     worker->state = WORKER_DRAINING;
     listeners_close(worker);
     for (struct conn *conn = worker->conns; conn != NULL; conn = next) {

@@ -75,9 +75,58 @@ END_TEST
 START_TEST(a_drain_closes_an_idle_connection)
 {
     worker_drain(fx.worker);
+    fixture_advance(999);
+    fixture_receive(client, &closed);
+    ck_assert(!closed);
+    fixture_advance(2);
     fixture_receive(client, &closed);
     ck_assert(closed);
     ck_assert_int_eq(fx.worker->state, WORKER_STOPPED);
+}
+END_TEST
+
+START_TEST(a_drain_serves_the_request_that_was_on_its_way)
+{
+    fx.routing = ROUTER_NO_ROUTE;
+    fixture_send(client, GET);
+    expect(client, "HTTP/1.1 404 ");
+    worker_drain(fx.worker);
+    fixture_advance(900);
+    fixture_send(client, GET GET);
+    const char *text = fixture_receive(client, &closed);
+    ck_assert_uint_eq(occurrences(text, "HTTP/1.1 404 "), 1);
+    ck_assert_ptr_nonnull(strstr(text, "connection: close\r\n"));
+    ck_assert(closed);
+}
+END_TEST
+
+START_TEST(a_drain_keeps_the_promise_of_an_answer_that_has_begun)
+{
+    ask(GET);
+    fixture_send(server, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+    expect(client, "ab");
+    worker_drain(fx.worker);
+    fixture_send(server, "cd");
+    expect(client, "cd");
+    fx.routing = ROUTER_NO_ROUTE;
+    fixture_send(client, GET);
+    const char *text = fixture_receive(client, &closed);
+    ck_assert_ptr_nonnull(strstr(text, "HTTP/1.1 404 "));
+    ck_assert_ptr_nonnull(strstr(text, "connection: close\r\n"));
+    ck_assert(closed);
+}
+END_TEST
+
+START_TEST(a_drain_lets_a_head_end)
+{
+    fx.routing = ROUTER_NO_ROUTE;
+    fixture_send(client, "GET /a HTTP/1.1\r\nHo");
+    worker_drain(fx.worker);
+    fixture_advance(2000);
+    fixture_send(client, "st: a\r\n\r\n");
+    const char *text = fixture_receive(client, &closed);
+    ck_assert_ptr_nonnull(strstr(text, "HTTP/1.1 404 "));
+    ck_assert(closed);
 }
 END_TEST
 
@@ -140,6 +189,9 @@ int main(void)
     tcase_add_test(cases, a_kept_connection_has_a_deadline);
     tcase_add_test(cases, a_closing_connection_lingers_for_a_while);
     tcase_add_test(cases, a_drain_closes_an_idle_connection);
+    tcase_add_test(cases, a_drain_serves_the_request_that_was_on_its_way);
+    tcase_add_test(cases, a_drain_keeps_the_promise_of_an_answer_that_has_begun);
+    tcase_add_test(cases, a_drain_lets_a_head_end);
     tcase_add_test(cases, a_drain_lets_a_request_end);
     tcase_add_test(cases, a_drain_lets_an_answer_end);
     tcase_add_test(cases, a_drain_lets_a_body_end);
