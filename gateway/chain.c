@@ -45,13 +45,21 @@ struct gw_call chain_call(struct request *req, unsigned link)
     };
 }
 
-static enum gw_verdict run_hook(struct request *req)
+static enum gw_verdict run_request_hook(struct request *req)
 {
     const struct gw_plugin *plugin = req->route->chain[req->link].plugin;
     struct gw_call call = chain_call(req, req->link);
 
     req->links_entered = (uint16_t)(req->link + 1);
     return plugin->on_request == NULL ? GW_NEXT : plugin->on_request(&call);
+}
+
+static enum gw_verdict run_response_hook(struct request *req)
+{
+    const struct gw_plugin *plugin = req->route->chain[req->link].plugin;
+    struct gw_call call = chain_call(req, req->link);
+
+    return plugin->on_response == NULL ? GW_NEXT : plugin->on_response(&call);
 }
 
 /* GW_WAIT with nothing pending would hang the request for ever. */
@@ -66,23 +74,31 @@ static enum gw_verdict check_wait(struct request *req, enum gw_verdict verdict)
     return verdict;
 }
 
+/* What the current link says: its hook, or the callback that it waited for. */
+static enum gw_verdict ask_link(struct request *req, enum gw_verdict (*run_hook)(struct request *))
+{
+    enum gw_verdict verdict = GW_WAIT;
+
+    switch ((enum chain_state)req->chain) {
+    case CHAIN_HOOK: verdict = run_hook(req); break;
+    case CHAIN_ANSWERED: verdict = (enum gw_verdict)req->verdict; break;
+    case CHAIN_WAITING: return GW_WAIT;
+    }
+    verdict = check_wait(req, verdict);
+    if (verdict == GW_WAIT) {
+        req->chain = CHAIN_WAITING;
+        return GW_WAIT;
+    }
+    chain_cancel(req);
+    req->chain = CHAIN_HOOK;
+    return verdict;
+}
+
 enum gw_verdict chain_advance(struct request *req)
 {
     while (req->link < req->route->chain_length) {
-        enum gw_verdict verdict = GW_WAIT;
+        enum gw_verdict verdict = ask_link(req, run_request_hook);
 
-        switch ((enum chain_state)req->chain) {
-        case CHAIN_HOOK: verdict = run_hook(req); break;
-        case CHAIN_ANSWERED: verdict = (enum gw_verdict)req->verdict; break;
-        case CHAIN_WAITING: return GW_WAIT;
-        }
-        verdict = check_wait(req, verdict);
-        if (verdict == GW_WAIT) {
-            req->chain = CHAIN_WAITING;
-            return GW_WAIT;
-        }
-        chain_cancel(req);
-        req->chain = CHAIN_HOOK;
         if (verdict != GW_NEXT) {
             return verdict;
         }
@@ -93,15 +109,15 @@ enum gw_verdict chain_advance(struct request *req)
 
 enum gw_verdict chain_respond(struct request *req)
 {
-    for (unsigned i = req->links_entered; i > 0; i--) {
-        const struct gw_plugin *plugin = req->route->chain[i - 1].plugin;
-
-        if (plugin->on_response == NULL) {
-            continue;
+    /* At the end of the way up `link` is behind the last one; a link that waits is asked again. */
+    while (req->link > 0 || req->chain != CHAIN_HOOK) {
+        if (req->chain == CHAIN_HOOK) {
+            req->link--;
         }
-        struct gw_call call = chain_call(req, i - 1);
-        if (plugin->on_response(&call) != GW_NEXT) {
-            return GW_FAIL;
+        enum gw_verdict verdict = ask_link(req, run_response_hook);
+
+        if (verdict != GW_NEXT) {
+            return verdict;
         }
     }
     return GW_NEXT;
@@ -140,6 +156,9 @@ static void op_drop(struct gw_op *op)
     loop_call_cancel(&op->call);
     if (op->req->body_op == op) {
         op->req->body_op = NULL;
+    }
+    if (op->req->kept_body != NULL && op->req->kept_body->op == op) {
+        op->req->kept_body->op = NULL;
     }
     if (op->next != NULL) {
         op->next->prev = op->prev;
@@ -231,6 +250,18 @@ enum gw_verdict gw_sleep(struct gw_call *call, unsigned ms, gw_hook_fn *fn)
     return GW_WAIT;
 }
 
+/* A copy that stays while the bytes move on; absent: no memory. */
+static struct slice copy_body(struct request *req, struct buf *body)
+{
+    if (body->len == 0) {
+        return SLICE("");
+    }
+    if (buf_pullup(body, body->len, body->len) != 0) {
+        return SLICE_ABSENT;
+    }
+    return arena_copy(&req->arena, buf_front(body));
+}
+
 void chain_body_arrived(struct request *req)
 {
     struct buf *pending = &req->body.pending;
@@ -242,10 +273,7 @@ void chain_body_arrived(struct request *req)
     if (!req->body.complete) {
         return;
     }
-    req->body_text = pending->len == 0 ? SLICE("") : SLICE_ABSENT;
-    if (pending->len > 0 && buf_pullup(pending, pending->len, pending->len) == 0) {
-        req->body_text = arena_copy(&req->arena, buf_front(pending));
-    }
+    req->body_text = copy_body(req, pending);
     if (slice_is_absent(req->body_text)) {
         request_fail(req, OUTCOME_OVERLOADED, "request_memory");
         return;
@@ -368,6 +396,53 @@ enum gw_verdict gw_offload(struct gw_call *call, gw_work_fn *work, struct gw_sha
 struct slice gw_body(const struct gw_request *req)
 {
     return request_of_const(req)->body_text;
+}
+
+void chain_response_body_arrived(struct request *req)
+{
+    struct response_body *kept = req->kept_body;
+
+    if (kept->data.len > kept->max_bytes) {
+        request_fail(req, OUTCOME_UPSTREAM_PROTOCOL_ERROR, "response_too_large");
+        return;
+    }
+    kept->text = copy_body(req, &kept->data);
+    if (slice_is_absent(kept->text)) {
+        request_fail(req, OUTCOME_OVERLOADED, "request_memory");
+        return;
+    }
+    loop_defer(req->worker->loop, &kept->op->call);
+}
+
+enum gw_verdict gw_read_response_body(struct gw_call *call, size_t max_bytes, gw_hook_fn *fn)
+{
+    struct request *req = request_of(call->req);
+
+    if (req->sm.state != REQ_RESPONSE || req->kept_body != NULL || max_bytes > GW_BODY_MAX) {
+        return GW_FAIL;
+    }
+    if (req->response.body == HTTP_BODY_LENGTH && req->response.content_length > max_bytes) {
+        request_fail(req, OUTCOME_UPSTREAM_PROTOCOL_ERROR, "response_too_large");
+        return GW_REPLY;
+    }
+    struct response_body *kept = arena_calloc(&req->arena, 1, sizeof(*kept));
+    struct gw_op *op = kept == NULL ? NULL : op_new(call, fn);
+
+    if (op == NULL) {
+        return GW_FAIL;
+    }
+    buf_init(&kept->data, loop_pool(req->worker->loop));
+    kept->max_bytes = max_bytes;
+    kept->op = op;
+    req->kept_body = kept; /* the request's next step reads what is there */
+    return GW_WAIT;
+}
+
+struct slice gw_response_body(const struct gw_request *req)
+{
+    const struct response_body *kept = request_of_const(req)->kept_body;
+
+    return kept == NULL ? SLICE_ABSENT : kept->text;
 }
 
 void gw_waitlist_init(struct gw_waitlist *list)

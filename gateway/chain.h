@@ -29,7 +29,7 @@ struct gw_op {
 int chain_begin(struct request *req) MUST_CHECK;
 /* Run on_request() hooks from where the chain stands: NEXT at its end, else what the last one said. */
 enum gw_verdict chain_advance(struct request *req);
-/* on_response() of those that ran, in reverse order: NEXT, or FAIL. */
+/* on_response() of those that ran, in reverse order: the same, backwards. */
 enum gw_verdict chain_respond(struct request *req);
 /* Drop pending operations; then, chain_end(), on_end() of those that ran. */
 void chain_cancel(struct request *req);
@@ -38,5 +38,7 @@ void chain_end(struct request *req);
 void chain_jobs_done(struct worker *worker);
 /* More of the body that gw_read_body() waits for. */
 void chain_body_arrived(struct request *req);
+/* All of the response's body is here, or too much of it. */
+void chain_response_body_arrived(struct request *req);
 /* The call of the current link. */
 struct gw_call chain_call(struct request *req, unsigned link);

@@ -138,21 +138,28 @@ static int relay_pieces(struct attempt *attempt)
     return 0;
 }
 
-/* The server has closed: that is the end of a body that says so, else the answer is cut. */
+/* The server has closed: that is the end of a body that says so (true), else the answer is cut. */
+static bool end_at_close(struct attempt *attempt)
+{
+    if (attempt->end == 0 || attempt->sm.state != ATTEMPT_BODY ||
+        attempt->conn->stream.in.len > 0) {
+        return false;
+    }
+    if (attempt->body.kind != HTTP_BODY_CLOSE || attempt->end != ERR_EOF) {
+        attempt_fail(attempt, OUTCOME_UPSTREAM_RESET, "response_cut");
+        return false;
+    }
+    finish(attempt);
+    return true;
+}
+
 static int finish_at_close(struct attempt *attempt)
 {
     struct request *req = attempt->req;
 
-    if (attempt->end == 0 || attempt->sm.state != ATTEMPT_BODY ||
-        attempt->conn->stream.in.len > 0) {
-        return 0;
-    }
-    if (attempt->body.kind != HTTP_BODY_CLOSE || attempt->end != ERR_EOF) {
-        attempt_fail(attempt, OUTCOME_UPSTREAM_RESET, "response_cut");
-        return 0;
-    }
-    finish(attempt);
-    return req->conn->codec->send_body(req, &attempt->conn->stream.in, 0, true);
+    return end_at_close(attempt)
+               ? req->conn->codec->send_body(req, &attempt->conn->stream.in, 0, true)
+               : 0;
 }
 
 static void pace(struct attempt *attempt)
@@ -168,6 +175,56 @@ static void pace(struct attempt *attempt)
         stream_resume(&attempt->conn->stream);
     }
     set_deadline(attempt, req->conn->stream.blocked);
+}
+
+void relay_hold(struct attempt *attempt)
+{
+    stream_pause(&attempt->conn->stream);
+    loop_timer_clear(&attempt->conn->timer);
+}
+
+static void keep_pieces(struct attempt *attempt, struct response_body *kept)
+{
+    struct buf *in = &attempt->conn->stream.in;
+
+    while (in->len > 0 && attempt->sm.state == ATTEMPT_BODY && kept->data.len <= kept->max_bytes) {
+        size_t skip = 0, data = 0;
+        enum h1_error error = H1_OK;
+        enum parse parse = h1_body_next(&attempt->body, buf_front(in), &skip, &data, &error);
+
+        if (parse == PARSE_BAD) {
+            attempt_fail(attempt, OUTCOME_UPSTREAM_PROTOCOL_ERROR, h1_error_word(error));
+            return;
+        }
+        buf_drain(in, skip);
+        if (buf_move(&kept->data, in, data) != 0) {
+            attempt_fail(attempt, OUTCOME_OVERLOADED, "no_memory");
+            return;
+        }
+        if (parse == PARSE_DONE) {
+            finish(attempt);
+        }
+    }
+}
+
+void relay_keep(struct attempt *attempt)
+{
+    struct response_body *kept = attempt->req->kept_body;
+
+    stream_resume(&attempt->conn->stream);
+    if (h1_body_is_done(&attempt->body)) {
+        finish(attempt);
+    }
+    keep_pieces(attempt, kept);
+    if (attempt->sm.state == ATTEMPT_BODY && kept->data.len <= kept->max_bytes) {
+        end_at_close(attempt);
+    }
+    if (attempt->sm.state == ATTEMPT_DONE) {
+        kept->complete = true;
+        attempt_end(attempt);
+    } else if (attempt->sm.state == ATTEMPT_BODY) {
+        set_deadline(attempt, false);
+    }
 }
 
 void relay_down(struct attempt *attempt)

@@ -14,3 +14,8 @@ void relay_flush_up(struct attempt *attempt);
 
 /* Down: move response bytes to the client.  May end the attempt in DONE or FAILED. */
 void relay_down(struct attempt *attempt);
+/* Nobody takes them for now, and the server is not to blame for it. */
+void relay_hold(struct attempt *attempt);
+/* Or move them to the request's kept_body, until that is complete (and the attempt over) or has more bytes
+ * than it may.  May end the attempt in DONE or FAILED. */
+void relay_keep(struct attempt *attempt);

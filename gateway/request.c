@@ -49,6 +49,12 @@ enum step {
     STEP_END,
 };
 
+/* Is the response's body being read for a plugin? */
+static bool reads_response(const struct request *req)
+{
+    return req->kept_body != NULL && req->kept_body->op != NULL && !req->kept_body->complete;
+}
+
 /* ---- Birth and death ---- */
 
 static void request_on_timer(struct loop_timer *timer)
@@ -58,6 +64,8 @@ static void request_on_timer(struct loop_timer *timer)
 
     if (req->body_op != NULL) {
         request_fail(req, OUTCOME_REQUEST_TIMEOUT, "body_timeout");
+    } else if (reads_response(req)) {
+        request_fail(req, OUTCOME_UPSTREAM_TIMEOUT, "response_timeout");
     } else {
         request_fail(req, OUTCOME_OVERLOADED, "chain_timeout");
     }
@@ -150,6 +158,9 @@ static void finish(struct request *req)
     chain_end(req);
     buf_clear(&req->body.pending);
     buf_clear(&req->reply_body);
+    if (req->kept_body != NULL) {
+        buf_clear(&req->kept_body->data);
+    }
     config_view_unref(req->view);
     worker->requests_in_flight--;
     loop_free_later(worker->loop, &req->grave, req, block_give);
@@ -229,10 +240,10 @@ static enum step step_route(struct request *req)
     return STEP_NEXT;
 }
 
-static enum step wait_for_plugin(struct request *req)
+static enum step wait_for_plugin(struct request *req, uint64_t ms)
 {
     if (req->timer.deadline_ms == 0 &&
-        loop_timer_set(req->worker->loop, &req->timer, clock_ms() + CHAIN_DEADLINE_MS) != 0) {
+        loop_timer_set(req->worker->loop, &req->timer, clock_ms() + ms) != 0) {
         request_fail(req, OUTCOME_OVERLOADED, "no_memory");
         return STEP_NEXT;
     }
@@ -242,7 +253,7 @@ static enum step wait_for_plugin(struct request *req)
 static enum step step_access(struct request *req)
 {
     switch (chain_advance(req)) {
-    case GW_WAIT: return wait_for_plugin(req);
+    case GW_WAIT: return wait_for_plugin(req, CHAIN_DEADLINE_MS);
     case GW_REPLY: /* the outcome is set, and the driver turns to REPLY, unless it was forgotten */
         request_fail(req, OUTCOME_INTERNAL_ERROR, "plugin_bug");
         return STEP_NEXT;
@@ -297,30 +308,78 @@ static enum step step_await(struct request *req)
     return STEP_NEXT;
 }
 
+/* A plugin waits; what it reads is read. */
+static enum step wait_with_response(struct request *req)
+{
+    if (req->attempt != NULL && reads_response(req)) {
+        relay_keep(req->attempt);
+        if (req->attempt != NULL && req->attempt->sm.state == ATTEMPT_FAILED) {
+            return STEP_NEXT;
+        }
+        if (req->kept_body->complete || req->kept_body->data.len > req->kept_body->max_bytes) {
+            loop_timer_clear(&req->timer);
+            chain_response_body_arrived(req);
+        }
+    } else if (req->attempt != NULL) {
+        relay_hold(req->attempt);
+    }
+    return wait_for_plugin(req, reads_response(req) ? req->route->response_timeout_ms
+                                                    : CHAIN_DEADLINE_MS);
+}
+
+static bool has_body(const struct http_response *res)
+{
+    return res->body != HTTP_BODY_NONE &&
+           (res->body != HTTP_BODY_LENGTH || res->content_length > 0);
+}
+
+/* What of the body a plugin has read. */
+static int send_kept_body(struct request *req)
+{
+    struct response_body *kept = req->kept_body;
+    const struct codec_ops *codec = req->conn->codec;
+
+    if (kept == NULL) {
+        return 0;
+    }
+    req->response_bytes = kept->data.len;
+    if (!has_body(&req->response)) {
+        return codec->flush(req);
+    }
+    int err = codec->send_body(req, &kept->data, kept->data.len, kept->complete);
+
+    return err == 0 ? codec->flush(req) : err;
+}
+
 static enum step step_response(struct request *req)
 {
-    struct http_response *res = &req->response;
-
-    if (req->attempt->sm.state == ATTEMPT_FAILED) {
+    if (req->attempt != NULL && req->attempt->sm.state == ATTEMPT_FAILED) {
         request_fail(req, req->attempt->failure, req->attempt->reason);
         return STEP_NEXT;
     }
-    if (chain_respond(req) != GW_NEXT) {
-        request_fail(req, OUTCOME_INTERNAL_ERROR, "plugin_failed");
+    switch (chain_respond(req)) {
+    case GW_WAIT: return wait_with_response(req);
+    case GW_REPLY: /* as in step_access() */
+        request_fail(req, OUTCOME_INTERNAL_ERROR, "plugin_bug");
         return STEP_NEXT;
+    case GW_FAIL: request_fail(req, OUTCOME_OVERLOADED, "plugin_failed"); return STEP_NEXT;
+    case GW_NEXT: break;
     }
+    loop_timer_clear(&req->timer);
     if (forward_response(req) != 0) {
         request_fail(req, OUTCOME_OVERLOADED, "request_memory");
         return STEP_NEXT;
     }
-    bool end = h1_body_is_done(&req->attempt->body);
-    if (req->conn->codec->send_head(req, res, end) != 0) {
+    if (req->conn->codec->send_head(req, &req->response, !has_body(&req->response)) != 0) {
         request_fail(req, OUTCOME_UPSTREAM_PROTOCOL_ERROR, "response_head");
         return STEP_NEXT;
     }
-    req->status = res->status;
+    req->status = req->response.status;
     req->response_started = true;
     sm_move(&req->sm, REQ_RELAY, "response head sent");
+    if (send_kept_body(req) != 0 && req->conn != NULL) {
+        conn_close(req->conn, CONN_END_ERROR);
+    }
     return STEP_NEXT;
 }
 

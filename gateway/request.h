@@ -24,7 +24,7 @@ enum request_state {
     REQ_ACCESS,   /* plugins' on_request, in order */
     REQ_CONNECT,  /* choose a target, lease or open a connection */
     REQ_AWAIT,    /* head sent, body flowing up; wait for the response head */
-    REQ_RESPONSE, /* plugins' on_response, in reverse order */
+    REQ_RESPONSE, /* plugins' on_response, in reverse order; the body may be read for one */
     REQ_RELAY,    /* response body flowing down */
     REQ_REPLY,    /* our own response is being written */
     REQ_END,      /* logged; freed at the end of this loop turn */
@@ -41,6 +41,14 @@ struct request_body {   /* the client's body on its way up */
     uint64_t received;  /* payload bytes */
     bool complete;      /* all of it is in pending or sent */
     bool wanted;        /* the codec may read it from the client */
+};
+
+struct response_body { /* of the upstream's response, kept back for a plugin */
+    struct buf data;
+    size_t max_bytes;
+    struct gw_op *op; /* waits for all of it; NULL: no longer */
+    struct slice text;
+    bool complete;
 };
 
 struct request {
@@ -81,7 +89,8 @@ struct request {
 
     /* Response. */
     struct http_response response;
-    const struct gw_reply *reply; /* our own answer, in the arena; NULL: by outcome */
+    struct response_body *kept_body; /* of gw_read_response_body(), in the arena; NULL: none */
+    const struct gw_reply *reply;    /* our own answer, in the arena; NULL: by outcome */
     struct buf reply_body;
     bool response_started; /* bytes of a final response went to the codec */
     bool response_ended;   /* all of it did */

@@ -12,7 +12,8 @@
  *    runs in both cases.  A plugin has no cancel code.
  * 3. GW_WAIT with nothing pending is a bug of the plugin: logged, answered 500, counted.
  * 4. When a plugin moves on (NEXT, REPLY, FAIL), what it still had pending is cancelled.
- * 5. While the chain waits, the request body is not read, unless by gw_read_body().
+ * 5. While the chain waits, the request body is not read, unless by gw_read_body(), and the response
+ *    body is not, unless by gw_read_response_body().
  * 6. GW_FAIL is answered 503: what cannot be decided does not pass.
  * A plugin never resumes a request: every entry into it, hook or callback, returns a verdict. */
 #pragma once
@@ -99,8 +100,9 @@ struct gw_plugin {
     void (*worker_done)(void *worker);
 
     size_t state_size;
-    gw_hook_fn *on_request;  /* head received, no upstream chosen, body unread */
-    gw_hook_fn *on_response; /* upstream's head received, not yet sent; must not WAIT or REPLY */
+    gw_hook_fn *on_request; /* head received, no upstream chosen, body unread */
+    gw_hook_fn
+        *on_response; /* upstream's head received, nothing sent yet: a reply takes its place */
     void (*on_end)(struct gw_call *call); /* once, after the access log line, if a hook ran */
 
     /* For `check --online`: ask what the configuration depends on, once, and say what came. May block. */
@@ -138,7 +140,7 @@ GW_API struct slice gw_route_name(const struct gw_request *req);
  * before hop-by-hop removal; fields set by a plugin are never removed by it. */
 GW_API struct headers *gw_headers(struct gw_request *req);
 GW_API int gw_header_set(struct gw_request *req, struct slice name, struct slice value) MUST_CHECK;
-/* The upstream's response, in on_response(). */
+/* The upstream's response, in on_response() and its callbacks. */
 GW_API unsigned gw_response_status(const struct gw_request *req);
 GW_API struct headers *gw_response_headers(struct gw_request *req);
 GW_API int gw_response_header_set(struct gw_request *req, struct slice name,
@@ -188,6 +190,13 @@ GW_API enum gw_verdict gw_sleep(struct gw_call *call, unsigned ms, gw_hook_fn *f
 #define GW_BODY_MAX 32768u
 GW_API enum gw_verdict gw_read_body(struct gw_call *call, size_t max_bytes, gw_hook_fn *fn);
 GW_API struct slice gw_body(const struct gw_request *req); /* absent: it has not been read */
+
+/* In on_response(): the same for the response's body, without its framing.  A longer one, or one that is cut, is
+ * answered 502, one that does not come in time 504.  After GW_NEXT it is sent as it came. */
+GW_API enum gw_verdict gw_read_response_body(struct gw_call *call, size_t max_bytes,
+                                             gw_hook_fn *fn);
+GW_API struct slice
+gw_response_body(const struct gw_request *req); /* absent: it has not been read */
 
 /* Requests of one worker that wait for the same thing. */
 struct gw_op;

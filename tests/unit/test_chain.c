@@ -415,13 +415,13 @@ START_TEST(a_callback_that_sets_no_reply_is_answered_500)
 }
 END_TEST
 
-START_TEST(a_response_hook_that_fails_is_answered_500)
+START_TEST(a_response_hook_that_fails_is_answered_503)
 {
     response_says = GW_FAIL;
     fixture_send(client, GET);
     int server = fixture_accept(0);
     fixture_send(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    expect_answer("HTTP/1.1 500 ");
+    expect_answer("HTTP/1.1 503 ");
     ck_assert_str_eq(trace, "qQSseE");
     close(server);
 }
@@ -724,7 +724,7 @@ int main(void)
     tcase_add_test(cases, a_reply_that_was_not_set_is_answered_500);
     tcase_add_test(cases, a_callback_that_waits_for_nothing_is_answered_500);
     tcase_add_test(cases, a_callback_that_sets_no_reply_is_answered_500);
-    tcase_add_test(cases, a_response_hook_that_fails_is_answered_500);
+    tcase_add_test(cases, a_response_hook_that_fails_is_answered_503);
     tcase_add_test(cases, a_sleep_goes_on_later);
     tcase_add_test(cases, a_callback_may_wait_again);
     tcase_add_test(cases, a_callback_never_runs_inside_the_call_that_started_it);
