@@ -31,7 +31,8 @@ struct stream_ops {
     void (*readable)(struct stream *s);      /* in.len has grown */
     void (*writable)(struct stream *s);      /* out is empty again after a short write */
     void (*gone)(struct stream *s, int err); /* ERR_EOF, ERR_RESET, ERR_IO, ERR_CONNECT,
-                                                  ERR_CRYPTO (why: tls->failure), ERR_NO_MEMORY;
+                                                  ERR_CRYPTO, ERR_TOO_BIG (why: tls->failure),
+                                                  ERR_NO_MEMORY;
                                                   once; the owner must close */
 };
 

@@ -18,6 +18,11 @@
 #define RECORD_BYTES    16384u /* the most that one TLS record carries */
 #define GATHER_BYTES    4096u  /* a shorter block shares its record with what follows */
 #define READ_ROOM_BYTES 1024u
+#define HANDSHAKE_BYTES 65536u /* at one event */
+/* A step of OpenSSL after the handshake (new keys take three to five) counts as this much data, and
+ * the steps may run so far ahead of the data. */
+#define MESSAGE_COST 4096u
+#define MAX_AHEAD    (64u * MESSAGE_COST)
 
 /* ---- the socket ---- */
 
@@ -39,7 +44,7 @@ static int bio_read(BIO *bio, char *buf, int len)
     ssize_t n;
 
     BIO_clear_retry_flags(bio);
-    if (tls->drained) {
+    if (tls->drained || tls->allowance == 0) {
         BIO_set_retry_read(bio);
         return -1;
     }
@@ -48,6 +53,7 @@ static int bio_read(BIO *bio, char *buf, int len)
     } while (n < 0 && errno == EINTR);
     tls->drained = n < len;
     if (n > 0) {
+        tls->allowance -= (size_t)n < tls->allowance ? (size_t)n : tls->allowance;
         return (int)n;
     }
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -200,6 +206,28 @@ int tls_keep_session(SSL *ssl, SSL_SESSION *session)
     return 1; /* the reference is ours */
 }
 
+/* ---- what a peer may cost ---- */
+
+/* New keys, tickets and alerts after the handshake are work without data.  A peer that sends little
+ * else is cut off at the next record, in the midst of what one read of the socket has brought. */
+void tls_count_message(const SSL *ssl, int where, int value)
+{
+    struct tls *tls = SSL_get_app_data(ssl);
+
+    if (tls == NULL || !tls->is_up || (where & (SSL_CB_LOOP | SSL_CB_ALERT)) == 0) {
+        return;
+    }
+    tls->ahead += MESSAGE_COST;
+    if (tls->ahead > MAX_AHEAD) {
+        SSL_set_shutdown(tls->ssl, SSL_RECEIVED_SHUTDOWN | SSL_SENT_SHUTDOWN);
+    }
+}
+
+static void count_data(struct tls *tls, size_t bytes)
+{
+    tls->ahead -= bytes < tls->ahead ? (uint32_t)bytes : tls->ahead;
+}
+
 /* ---- errors ---- */
 
 static const char *verify_word(long result)
@@ -252,6 +280,12 @@ static int tls_error(struct tls *tls, int result)
 {
     int err = ERR_CRYPTO;
 
+    if (tls->ahead > MAX_AHEAD) {
+        tls->failure = "tls_flood";
+        tls->is_quiet = true;
+        ERR_clear_error();
+        return ERR_TOO_BIG;
+    }
     switch (SSL_get_error(tls->ssl, result)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE: return ERR_BUSY;
@@ -279,6 +313,7 @@ int tls_handshake(struct tls *tls)
 
     tls->shaking = true;
     tls->drained = false;
+    tls->allowance = HANDSHAKE_BYTES;
     ERR_clear_error();
     result = SSL_do_handshake(tls->ssl);
     if (result != 1) {
@@ -310,6 +345,7 @@ static int read_record(struct tls *tls, struct buf *in)
     int n = SSL_read(tls->ssl, at, (int)room);
     buf_commit(in, n > 0 ? (size_t)n : 0);
     if (n > 0) {
+        count_data(tls, (size_t)n);
         return n;
     }
     tls->reads_by_write = SSL_want_write(tls->ssl);
@@ -325,6 +361,7 @@ ssize_t tls_read(struct tls *tls, struct buf *in, size_t most)
         return tls->end;
     }
     tls->drained = false;
+    tls->allowance = most + RECORD_BYTES; /* small records: far more than there is in them */
     tls->reads_by_write = false;
     tls->io_error = 0; /* of a write */
     ERR_clear_error();
@@ -380,6 +417,7 @@ ssize_t tls_write(struct tls *tls, struct buf *out)
 
         if (n > 0) {
             buf_drain(out, (size_t)n);
+            count_data(tls, (size_t)n);
             sum += (size_t)n;
             continue;
         }

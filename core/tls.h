@@ -83,7 +83,9 @@ struct tls {
     struct tls_session *session; /* client: where to keep it */
     uint64_t client;             /* id of the tls_client */
     uint64_t start_ns;
-    const char *failure; /* static word, when ERR_CRYPTO was returned */
+    const char *failure; /* static word, when ERR_CRYPTO or ERR_TOO_BIG was returned */
+    size_t allowance;    /* bytes that may still leave the socket in this event */
+    uint32_t ahead;      /* what messages after the handshake cost more than the data */
     int fd;
     int io_error;        /* of the socket, behind what OpenSSL says */
     int end;             /* reading ended with this ERR_*, after bytes that came first */
@@ -107,8 +109,8 @@ void tls_free(struct tls *tls); /* NULL is fine */
  * tls->failure; or what ended the socket. */
 int tls_handshake(struct tls *tls) MUST_CHECK;
 /* Read all that has arrived, up to about `most` bytes, into `in`: bytes, or negative ERR_* (ERR_EOF:
- * the end, as the peer said; when it did not, only a server takes that for one).  With bytes and
- * tls->end set, the next call returns that. */
+ * the end, as the peer said; when it did not, only a server takes that for one; ERR_TOO_BIG: it sends
+ * little but new keys, tickets and alerts).  With bytes and tls->end set, the next call returns that. */
 ssize_t tls_read(struct tls *tls, struct buf *in, size_t most);
 /* Send the front of `out`, drained by what was taken: bytes, or negative ERR_*. */
 ssize_t tls_write(struct tls *tls, struct buf *out);

@@ -223,6 +223,7 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, bool only_1_3)
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ctx, 1);
+    SSL_CTX_set_info_callback(ctx, tls_count_message);
     if (SSL_CTX_set_min_proto_version(ctx, only_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_cipher_list(ctx, CIPHERS_1_2) != 1 ||
         SSL_CTX_set1_groups_list(ctx, GROUPS) != 1) {

@@ -10,6 +10,8 @@
 SSL *tls_server_ssl(struct tls_server *server);
 SSL *tls_client_ssl(const struct tls_client *client, const char *host);
 struct tls_server *tls_server_ref(struct tls_server *server);
+/* Callback: OpenSSL has come to another message or alert. */
+void tls_count_message(const SSL *ssl, int where, int value);
 /* Callback: a server has given us a session. */
 int tls_keep_session(SSL *ssl, SSL_SESSION *session);
 

@@ -332,7 +332,9 @@ static const char *lost_reason(const struct attempt *attempt, int err, const cha
 {
     const struct tls *tls = attempt->conn == NULL ? NULL : attempt->conn->stream.tls;
 
-    return err == ERR_CRYPTO && tls != NULL && tls->failure != NULL ? tls->failure : reason;
+    return (err == ERR_CRYPTO || err == ERR_TOO_BIG) && tls != NULL && tls->failure != NULL
+               ? tls->failure
+               : reason;
 }
 
 static const char *late_reason(const struct attempt *attempt)

@@ -539,7 +539,9 @@ static void on_writable(struct stream *stream)
 
 static void on_gone(struct stream *stream, int err)
 {
-    conn_close(conn_of(stream), err == ERR_EOF ? CONN_END_CLIENT : CONN_END_ERROR);
+    enum conn_end why = err == ERR_EOF ? CONN_END_CLIENT : CONN_END_ERROR;
+
+    conn_close(conn_of(stream), err == ERR_TOO_BIG ? CONN_END_LIMIT : why);
 }
 
 static const struct stream_ops h1_stream_ops = {

@@ -5,12 +5,13 @@ import re
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import pytest
 
 from support import BINARY, Client, answer, config_for, free_port, get, wait_until
-from tls_support import DAY, Authority, TlsClient, client_context
+from tls_support import DAY, Authority, RawTls, TlsClient, client_context
 
 V = ssl.TLSVersion
 
@@ -203,6 +204,72 @@ def test_a_hello_byte_by_byte(gateway, backend, authority):
             except ssl.SSLWantReadError:
                 pass
     assert text.startswith(b"HTTP/1.1 200")
+
+
+# --- what one connection may cost ----------------------------------------------------------------
+
+
+def waits_beside(gateway, authority, flood, seconds=2):
+    """How long requests of a good connection take while `flood` runs over and over (10 threads)."""
+    over, waits = threading.Event(), []
+
+    def work():
+        while not over.is_set():
+            flood()
+
+    with TlsClient(gateway.port, client_context(authority.file)) as client:
+        threads = [threading.Thread(target=work) for _ in range(10)]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            begin = time.monotonic()
+            assert client.ask(get("/")).status == 200
+            waits.append(time.monotonic() - begin)
+        over.set()
+        for thread in threads:
+            thread.join()
+    return sorted(waits)
+
+
+def test_a_flood_of_new_keys_is_cut_off_and_others_are_served(gateway, backend, authority):
+    before = gateway.metric("jwtgate_connections_closed_total", listener="public", reason="limit")
+
+    def flood():
+        client = RawTls(gateway.port)
+        sent = 0
+        while sent < 100_000 and client.update_keys():
+            sent += 1
+        client.close()
+        assert sent < 100_000
+
+    waits = waits_beside(gateway, authority, flood)
+    assert waits[len(waits) * 9 // 10] < 0.3, waits[-10:]
+    assert gateway.metric("jwtgate_connections_closed_total", listener="public", reason="limit") > before
+
+
+def test_a_flood_of_tiny_records_does_not_keep_others_waiting(gateway, backend, authority):
+    def flood():
+        client = RawTls(gateway.port)
+        client.write(get("/", "Content-Length: 9000000", method="POST"))
+        for _ in range(20_000):
+            if client.write(b"x") != 1:
+                break
+        client.close()
+
+    waits = waits_beside(gateway, authority, flood)
+    assert waits[len(waits) * 9 // 10] < 0.3, waits[-10:]
+
+
+def test_new_keys_now_and_then_are_fine(gateway, backend):
+    backend.on("/body", lambda connection: answer(200, b"%d" % len(connection.read_body())))
+    client = RawTls(gateway.port)
+    client.write(get("/body", "Content-Length: 300000", method="POST"))
+    for _ in range(15):
+        assert client.update_keys()
+        assert client.write(b"x" * 20000) == 20000
+    wait_until(lambda: gateway.access_line(path="/body")["request_bytes"] == 300000, what="the whole body")
+    client.close()
 
 
 # --- bytes -------------------------------------------------------------------------------------

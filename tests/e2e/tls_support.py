@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates, TLS clients and TLS backends for the tests."""
+import ctypes
 import datetime
 import ipaddress
 import os
+import socket
 import ssl
 import warnings
 
@@ -89,6 +91,35 @@ class TlsClient(Client):
         except ssl.SSLError:
             self.ended = True
             return False
+
+
+class RawTls:
+    """A connection by libssl itself, for what Python's ssl does not offer.  Errors are results."""
+
+    REQUESTED = 1
+
+    def __init__(self, port):
+        self.lib = ctypes.CDLL("libssl.so.3")
+        for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
+            getattr(self.lib, name).restype = ctypes.c_void_p
+        self.context = ctypes.c_void_p(self.lib.SSL_CTX_new(ctypes.c_void_p(self.lib.TLS_client_method())))
+        self.ssl = ctypes.c_void_p(self.lib.SSL_new(self.context))
+        self.socket = socket.create_connection(("127.0.0.1", port), 5)
+        self.socket.settimeout(None)
+        self.lib.SSL_set_fd(self.ssl, self.socket.fileno())
+        assert self.lib.SSL_connect(self.ssl) == 1
+
+    def write(self, data):
+        return self.lib.SSL_write(self.ssl, data, len(data))
+
+    def update_keys(self):
+        """True: one more message has left."""
+        return self.lib.SSL_key_update(self.ssl, self.REQUESTED) == 1 and self.lib.SSL_do_handshake(self.ssl) == 1
+
+    def close(self):
+        self.lib.SSL_free(self.ssl)
+        self.lib.SSL_CTX_free(self.context)
+        self.socket.close()
 
 
 class TlsBackend(Backend):

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <check.h>
+#include <openssl/ssl.h>
 
 #include <netinet/in.h>
 #include <unistd.h>
@@ -224,7 +225,7 @@ START_TEST(records_may_arrive_in_pieces)
 }
 END_TEST
 
-START_TEST(a_client_connects_and_shakes_hands)
+static SSL *open_over_tcp(void)
 {
     struct sockaddr_in addr = { .sin_family = AF_INET };
     socklen_t len = sizeof(addr);
@@ -243,12 +244,18 @@ START_TEST(a_client_connects_and_shakes_hands)
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(
-        stream_open_tls(&tf.us.stream, tf.loop, fd, &tf_ops, 1000, tls_accept(tf.server)), 0);
+        stream_open_tls(&tf.us.stream, tf.loop, fd, &tf_ops, 1000000, tls_accept(tf.server)), 0);
     for (unsigned i = 0; i < 200 && (tf.us.connected == 0 || tf.them.connected == 0); i++) {
         loop_turn(tf.loop, true);
     }
-    tf_assert_talk();
     close(listener);
+    return tf.them.stream.tls->ssl;
+}
+
+START_TEST(a_client_connects_and_shakes_hands)
+{
+    (void)open_over_tcp();
+    tf_assert_talk();
 }
 END_TEST
 
@@ -284,6 +291,149 @@ START_TEST(the_owner_may_close_while_hands_are_shaken)
 }
 END_TEST
 
+/* ---- messages after the handshake ---- */
+
+static void count_nothing(const SSL *ssl, int where, int value)
+{
+}
+
+/* Only the other end shall count what this one does. */
+static SSL *misbehaving(struct tf_end *end)
+{
+    SSL_set_info_callback(end->stream.tls->ssl, count_nothing);
+    return end->stream.tls->ssl;
+}
+
+static void update_keys(struct tf_end *end, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        if (SSL_key_update(end->stream.tls->ssl, SSL_KEY_UPDATE_REQUESTED) != 1 ||
+            SSL_do_handshake(end->stream.tls->ssl) != 1) {
+            return; /* the socket is full */
+        }
+    }
+}
+
+START_TEST(keys_may_change_now_and_then)
+{
+    tf_serve("a");
+    tf_trust();
+    tf_shake("a.test");
+    tf_assert_talk();
+    for (unsigned i = 0; i < 5; i++) {
+        update_keys(&tf.them, 1);
+        update_keys(&tf.us, 1);
+        tf_send(&tf.them, "GET /");
+        tf_assert_got(&tf.us, "GET /");
+        tf_send(&tf.us, "200");
+        tf_assert_got(&tf.them, "200");
+    }
+    ck_assert_uint_eq(tf.us.gone + tf.them.gone, 0);
+}
+END_TEST
+
+/* As often as a long transfer may need it, but no more often than that. */
+START_TEST(data_pays_for_new_keys)
+{
+    char data[16384] = { 0 };
+
+    tf_serve("a");
+    tf_trust();
+    tf_shake("a.test");
+    for (unsigned i = 0; i < 100; i++) {
+        update_keys(&tf.them, 1);
+        for (unsigned n = 0; n < 4; n++) {
+            ck_assert_int_eq(buf_append(&tf.them.stream.out, slice_of(data, sizeof(data))), 0);
+            ck_assert_int_eq(stream_flush(&tf.them.stream), 0);
+            tf_run();
+            buf_clear(&tf.us.stream.in);
+            stream_taken(&tf.us.stream);
+        }
+    }
+    ck_assert_uint_eq(tf.us.gone, 0);
+}
+END_TEST
+
+START_TEST(a_flood_of_new_keys_is_cut_off)
+{
+    tf_serve("a");
+    tf_trust();
+    tf_shake("a.test");
+    tf_assert_talk();
+    (void)misbehaving(&tf.them);
+    update_keys(&tf.them, 5000);
+    loop_turn(tf.loop, false);
+    ck_assert_uint_eq(tf.us.gone, 1);
+    ck_assert_int_eq(tf.us.err, ERR_TOO_BIG);
+    ck_assert_str_eq(tf.us.failure, "tls_flood");
+    stream_close(&tf.us.stream);
+    tf_shake("a.test");
+    (void)misbehaving(&tf.us);
+    update_keys(&tf.us, 5000); /* a server can, too */
+    loop_turn(tf.loop, false);
+    ck_assert_int_eq(tf.them.err, ERR_TOO_BIG);
+}
+END_TEST
+
+/* With a byte of data here and there as well. */
+START_TEST(a_flood_is_one_also_with_a_byte_of_data)
+{
+    tf_serve("a");
+    tf_trust();
+    tf_shake("a.test");
+    SSL *ssl = misbehaving(&tf.them);
+    for (unsigned i = 0; i < 40 && tf.us.gone == 0; i++) {
+        update_keys(&tf.them, 3);
+        (void)SSL_write(ssl, "x", 1);
+        tf_run();
+    }
+    ck_assert_int_eq(tf.us.err, ERR_TOO_BIG);
+}
+END_TEST
+
+START_TEST(renegotiation_is_refused_and_a_flood_of_it_cut_off)
+{
+    tf_serve("a");
+    tf_trust();
+    tf_open("a.test");
+    SSL_set_max_proto_version(tf.them.stream.tls->ssl, TLS1_2_VERSION);
+    SSL_clear_options(tf.them.stream.tls->ssl, SSL_OP_NO_RENEGOTIATION);
+    (void)!tls_handshake(tf.them.stream.tls);
+    tf_run();
+    tf_assert_talk();
+    for (unsigned i = 0; i < 200 && tf.us.gone == 0; i++) {
+        ck_assert_int_eq(SSL_renegotiate(tf.them.stream.tls->ssl), 1);
+        (void)SSL_do_handshake(tf.them.stream.tls->ssl);
+        loop_turn(tf.loop, false);
+    }
+    ck_assert_uint_eq(tf.us.gone, 1);
+}
+END_TEST
+
+/* One event takes a bounded piece of what has arrived, however small its records are. */
+START_TEST(small_records_do_not_hold_the_loop)
+{
+    const int size = 1 << 20;
+    SSL *ssl = open_over_tcp();
+    size_t sent = 0;
+
+    ck_assert_int_eq(setsockopt(tf.them.stream.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+    stream_pause(&tf.us.stream);
+    while (sent < 20000 && SSL_write(ssl, "x", 1) == 1) {
+        sent++;
+    }
+    ck_assert_uint_gt(sent, 6000); /* 23 bytes each */
+    stream_resume(&tf.us.stream);
+    loop_turn(tf.loop, false);
+    ck_assert_uint_gt(tf.us.stream.in.len, 0);
+    ck_assert_uint_lt(tf.us.stream.in.len, 4500);
+    for (unsigned i = 0; i < 20; i++) {
+        tf_run();
+    }
+    ck_assert_uint_eq(tf.us.stream.in.len, sent);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("tls");
@@ -303,5 +453,11 @@ int main(void)
     tcase_add_test(tc, a_client_connects_and_shakes_hands);
     tcase_add_test(tc, a_refused_client_is_gone_and_no_memory_stays);
     tcase_add_test(tc, the_owner_may_close_while_hands_are_shaken);
+    tcase_add_test(tc, keys_may_change_now_and_then);
+    tcase_add_test(tc, data_pays_for_new_keys);
+    tcase_add_test(tc, a_flood_of_new_keys_is_cut_off);
+    tcase_add_test(tc, a_flood_is_one_also_with_a_byte_of_data);
+    tcase_add_test(tc, renegotiation_is_refused_and_a_flood_of_it_cut_off);
+    tcase_add_test(tc, small_records_do_not_hold_the_loop);
     return tls_fixture_run(tc);
 }
