@@ -25,7 +25,7 @@ static const struct option inner_table[] = {
 static const struct option map_table[] = {
     { "items", OPT_MAP, 0, .sub = inner_table, .sub_size = sizeof(uint64_t) },
     { "list", OPT_LIST, 0, .sub = inner_table, .sub_size = sizeof(uint64_t) },
-    { "text", OPT_STRING, 0 },
+    { .name = "text", .type = OPT_STRING },
     { .name = NULL },
 };
 

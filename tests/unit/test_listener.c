@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/listener.h"
+
+#include <check.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/support/exchange.h"
+
+static uint16_t port;
+
+static void listen_on_loopback(struct config_listener *listener)
+{
+    struct sockaddr_in *addr = (struct sockaddr_in *)&listener->address;
+
+    addr->sin_family = AF_INET;
+    addr->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    listener->address_len = sizeof(*addr);
+    listener->address_text = SLICE("127.0.0.1:0");
+    listener->service = CONFIG_PUBLIC;
+}
+
+static void setup(void)
+{
+    fixture_setup();
+    listen_on_loopback(&fx.listener);
+    fx.routing = ROUTER_NO_ROUTE;
+    fx.gateway.worker_count = 2;
+    fixture_start();
+    port = 0;
+    ck_assert_int_eq(listeners_open(fx.worker, &port), 0);
+    ck_assert_uint_ne(port, 0);
+    client = server = -1;
+}
+
+static int try_connect(void)
+{
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_ge(fd, 0);
+    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* A client whose connection waits to be accepted. */
+static int dial(void)
+{
+    int fd = try_connect();
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    return fd;
+}
+
+START_TEST(a_client_is_accepted_and_answered)
+{
+    client = dial();
+    fixture_send(client, GET);
+    expect(client, "HTTP/1.1 404 ");
+    ck_assert_uint_eq(fx.worker->conn_count, 1);
+    ck_assert_uint_eq(fx.worker->conns->listener_index, 0);
+}
+END_TEST
+
+START_TEST(at_the_limit_the_next_waits_until_one_has_gone)
+{
+    fx.config.server.limits.connections = 2;
+    int first = dial(), second = dial();
+    client = dial();
+    (void)!send(client, GET, sizeof(GET) - 1, MSG_NOSIGNAL);
+    fixture_spin();
+    ck_assert_uint_eq(fx.worker->conn_count, 2);
+    ck_assert(fx.worker->accept_paused);
+    ck_assert_str_eq(fixture_receive(client, &closed), "");
+    ck_assert(!closed);
+    close(first);
+    fixture_spin();
+    expect(client, "HTTP/1.1 404 ");
+    close(second);
+}
+END_TEST
+
+START_TEST(one_address_has_a_limit_of_its_own)
+{
+    fx.config.server.limits.connections_per_ip = 2;
+    int first = dial(), second = dial();
+    fixture_spin();
+    client = dial();
+    ck_assert_str_eq(fixture_receive(client, &closed), "");
+    ck_assert(closed); /* at once, without an answer */
+    ck_assert_uint_eq(fx.worker->conn_count, 2);
+    close(first);
+    fixture_spin();
+    hang_up(&client);
+    client = dial();
+    fixture_send(client, GET);
+    expect(client, "HTTP/1.1 404 ");
+    close(second);
+    hang_up(&client);
+    fixture_spin();
+    ck_assert_uint_eq(fx.worker->peers.count, 0);
+}
+END_TEST
+
+START_TEST(many_that_come_at_once_take_turns)
+{
+    int fds[100];
+
+    for (unsigned i = 0; i < 100; i++) {
+        fds[i] = dial();
+    }
+    loop_turn(fx.worker->loop, false);
+    ck_assert_uint_le(fx.worker->conn_count, 64);
+    fixture_spin();
+    ck_assert_uint_eq(fx.worker->conn_count, 100);
+    for (unsigned i = 0; i < 100; i++) {
+        close(fds[i]);
+    }
+    fixture_spin();
+    ck_assert_uint_eq(fx.worker->conn_count, 0);
+}
+END_TEST
+
+/* The highest descriptor in use, so that the next one is refused. */
+START_TEST(without_descriptors_it_tries_again_later)
+{
+    struct rlimit before, now;
+    int fd = dup(0);
+
+    client = dial();
+    (void)!send(client, GET, sizeof(GET) - 1, MSG_NOSIGNAL);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    close(fd);
+    now = (struct rlimit){ .rlim_cur = (rlim_t)fd, .rlim_max = before.rlim_max };
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &now), 0);
+    fixture_spin();
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ck_assert_uint_eq(fx.worker->conn_count, 0);
+    ck_assert(fx.worker->accept_paused);
+    fixture_spin(); /* it does not spin */
+    ck_assert_uint_eq(fx.worker->conn_count, 0);
+    fixture_advance(101);
+    ck_assert(!fx.worker->accept_paused);
+    expect(client, "HTTP/1.1 404 ");
+}
+END_TEST
+
+START_TEST(a_closed_listener_refuses)
+{
+    client = dial();
+    fixture_spin();
+    listeners_close(fx.worker);
+    ck_assert_int_eq(try_connect(), -1);
+    ck_assert_int_eq(errno, ECONNREFUSED);
+    fixture_send(client, GET); /* who is there stays */
+    expect(client, "HTTP/1.1 404 ");
+}
+END_TEST
+
+START_TEST(the_port_of_another_program_is_an_error)
+{
+    static const struct config none;
+    static struct config second;
+    static struct config_listener taken;
+    const struct config_listener *failed = NULL;
+    uint16_t ports[1] = { 0 };
+    int fds[1] = { -1 };
+
+    second = fx.config;
+    taken = fx.listener;
+    second.listeners = &taken;
+    ((struct sockaddr_in *)&taken.address)->sin_port = htons(port);
+    /* The one before had no listener: as another process would see it. */
+    ck_assert_int_eq(listeners_bind(1, &none, &second, ports, fds, &failed), ERR_IO);
+    ck_assert_int_eq(errno, EADDRINUSE);
+    ck_assert_ptr_eq(failed, &taken);
+    ck_assert_int_eq(fds[0], -1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("listener");
+    TCase *tc = tcase_create("all");
+
+    tcase_add_checked_fixture(tc, setup, exchange_teardown);
+    tcase_add_test(tc, a_client_is_accepted_and_answered);
+    tcase_add_test(tc, at_the_limit_the_next_waits_until_one_has_gone);
+    tcase_add_test(tc, one_address_has_a_limit_of_its_own);
+    tcase_add_test(tc, many_that_come_at_once_take_turns);
+    tcase_add_test(tc, without_descriptors_it_tries_again_later);
+    tcase_add_test(tc, a_closed_listener_refuses);
+    tcase_add_test(tc, the_port_of_another_program_is_an_error);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
