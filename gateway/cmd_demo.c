@@ -44,7 +44,7 @@ struct demo {
 static const char demo_config[] =
     "// Made by `jwtgate demo`.  Change it and start again: `jwtgate run -c jwtgate.jsonc` serves "
     "it\n"
-    "// too, with a backend of yours in upstreams.echo.\n"
+    "// too, with backends of yours in \"upstreams\".\n"
     "{\n"
     "  \"version\": 1,\n"
     "  \"listeners\": { \"public\": { \"address\": \"%s\" } },\n"
@@ -52,7 +52,8 @@ static const char demo_config[] =
     "  \"admin\": { \"address\": \"%s\" },\n"
     "  \"upstreams\": {\n"
     "    // `jwtgate demo` answers here itself, with what it saw.\n"
-    "    \"echo\": { \"targets\": [\"%s\"] }\n"
+    "    \"echo\": { \"targets\": [\"%s\"] },\n"
+    "    \"website\": { \"targets\": [\"%s\"] }\n"
     "  },\n"
     "  // Who may issue tokens, and how we know it was them.\n"
     "  \"providers\": {\n"
@@ -75,9 +76,9 @@ static const char demo_config[] =
     "  },\n"
     "  // The most specific route wins, not the first.  Each says who may pass.\n"
     "  \"routes\": {\n"
-    "    \"public\": { \"match\": { \"path_prefix\": \"/public\" }, \"upstream\": \"echo\", "
-    "\"auth\": "
-    "\"none\" },\n"
+    "    // An upstream of its own: \"echo\" learns from X-User-Id who calls.\n"
+    "    \"public\": { \"match\": { \"path_prefix\": \"/public\" }, \"upstream\": \"website\", "
+    "\"auth\": \"none\" },\n"
     "    \"hs\": {\n"
     "      \"match\": { \"path_prefix\": \"/hs\" },\n"
     "      \"upstream\": \"echo\",\n"
@@ -379,7 +380,7 @@ static int demo_make_config(struct demo *demo)
     if (file == NULL) {
         return ERR_IO;
     }
-    fprintf(file, demo_config, demo->listen, demo->admin, echo);
+    fprintf(file, demo_config, demo->listen, demo->admin, echo, echo);
     return demo_close(file);
 }
 

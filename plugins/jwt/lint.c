@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 
 #define MAX_LIFETIME_S      86400
+#define MAX_SKEW_S          300
 #define MIN_BITS_PER_BYTE   3.0
 #define MAX_UPSTREAMS_SHOWN 2
 
@@ -235,11 +236,21 @@ static void check_jwks(const struct lint *lint, const struct provider *provider)
               "who sits between can replace the keys and then issue any token");
 }
 
+static void check_skew(const struct lint *lint, const struct provider *provider)
+{
+    if (provider->policy.clock_skew_s > MAX_SKEW_S) {
+        diag_lint(lint->ctx->diag, "skew-too-large", place_of(provider, "clock_skew"),
+                  path_of(lint, provider, "clock_skew"), "write \"30s\", and set the clocks by NTP",
+                  "a token is good for more than five minutes after it has expired");
+    }
+}
+
 static void check_provider(const struct lint *lint, size_t index)
 {
     const struct provider *provider = &lint->providers[index];
 
     check_claims(lint, provider);
+    check_skew(lint, provider);
     check_token_source(lint, provider);
     check_jwks(lint, provider);
     for (size_t i = 0; i < provider->key_count; i++) {

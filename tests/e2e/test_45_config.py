@@ -248,6 +248,8 @@ def test_the_demo_makes_what_it_needs_and_its_lines_work(scratch):
                 assert not [h for h in body["headers"] if h["name"] == "authorization"]
         for name in ("hs256.secret", "rs256.pem", "hs256.token"):
             assert (scratch / "d" / name).stat().st_mode & 0o077 == 0
+        done = jwtgate("check", "--strict", "-c", scratch / "d" / "jwtgate.jsonc")
+        assert done.returncode == 0, done.stderr
         demo.send_signal(signal.SIGTERM)
         assert demo.wait(10) == 0
     finally:

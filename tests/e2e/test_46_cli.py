@@ -4,6 +4,8 @@ import base64
 import copy
 import json
 import os
+import pathlib
+import re
 import subprocess
 import time
 import uuid
@@ -11,7 +13,7 @@ import uuid
 import pytest
 from jwcrypto import jwk, jwt
 
-from support import BINARY, ISSUER, SECRET, config_for
+from support import BINARY, ISSUER, ROOT, SECRET, config_for
 
 OTHER_SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00123456789abcdef"
 WEAK_SECRET = "abcd" * 12
@@ -120,6 +122,10 @@ LINT = {
                            ("routes.orders.match.methods", ["GET", "PUT"])],
          [("revocation", {"on_unavailable": "allow"}), ("server.state_dir", "."), ("routes.orders.match.methods", ["GET"])]),
     ],
+    "skew-too-large": [
+        ("providers.internal.clock_skew", [("providers.internal.clock_skew", "301s")],
+         [("providers.internal.clock_skew", "5m")]),
+    ],
     "token-in-query": [
         ("providers.internal.token", [("providers.internal.token", {"query": "access_token"})],
          [("providers.internal.token", {"header": "X-Token"})]),
@@ -186,6 +192,19 @@ def test_lint(scratch, request, rule, place, bad, good):
     assert jwtgate("check", "--strict", "--quiet", "-c", scratch / "jwtgate.jsonc").returncode == 1
     done = jwtgate("check", "--strict", "--json", "-c", write(scratch, changed(*good)))
     assert done.returncode == 0 and rules(done) == [], done.stdout
+
+
+def test_every_rule_has_a_case():
+    text = "".join(file.read_text() for folder in ("core", "plugins", "gateway") for file in (ROOT / folder).rglob("*.c"))
+    named = {rule for argument in re.findall(r"diag_lint\([^,]*,([^,]*),", text) for rule in re.findall(r'"([a-z-]+)"', argument)}
+    tls = "".join(file.read_text() for file in pathlib.Path(__file__).parent.glob("test_5*_tls*.py"))
+    assert set(LINT) | {rule for rule in named if f'"{rule}"' in tls} == named
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "conf").glob("*.jsonc")), ids=lambda file: file.name)
+def test_what_is_shipped_has_no_warning(file):
+    done = jwtgate("check", "--strict", "-c", file, JWTGATE_HS256_SECRET=SECRET)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_lint_shows_rule_place_and_no_secret(scratch):
