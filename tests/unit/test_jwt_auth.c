@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/base64url.h"
 #include "core/clock.h"
 #include "plugins/builtin.h"
 #include "plugins/jwt/jwt_auth.h"
@@ -10,6 +9,7 @@
 #include <stdlib.h>
 
 #include "tests/support/fake_host.h"
+#include "tests/support/hs256.h"
 
 #define NOW    1800000000
 #define SECRET "0123456789abcdef0123456789abcdef"
@@ -61,26 +61,6 @@ static void teardown(void)
     clock_unset();
 }
 
-/* "header.claims.signature" of raw JSON texts. */
-static char *make_token(const char *header, const char *claims, const char *secret)
-{
-    char *token = malloc(65536);
-    uint8_t sig[JWA_MAX_SIGNATURE_BYTES];
-    struct jwa_key key = { 0 };
-    size_t len, sig_len = 0;
-
-    ck_assert_int_eq(jwa_key_from_secret((const uint8_t *)secret, strlen(secret), &key), 0);
-    len = base64url_encode((const uint8_t *)header, strlen(header), token);
-    token[len++] = '.';
-    len += base64url_encode((const uint8_t *)claims, strlen(claims), token + len);
-    ck_assert_int_eq(jwa_sign(jwa_by_id(JWA_HS256), &key, slice_of(token, len), sig, &sig_len), 0);
-    token[len++] = '.';
-    len += base64url_encode(sig, sig_len, token + len);
-    token[len] = '\0';
-    jwa_key_done(&key);
-    return token;
-}
-
 static struct gw_request *run(const char *route, const char *token)
 {
     static char line[70000];
@@ -92,7 +72,7 @@ static struct gw_request *run(const char *route, const char *token)
 
 static void expect(const char *route, const char *header, const char *claims, const char *reason)
 {
-    char *token = make_token(header, claims, SECRET);
+    char *token = hs256_token(header, claims, SECRET);
     for (int i = 0; i < 2; i++) { /* the second time from the cache, when it was good */
         struct gw_request *req = run(route, token);
         ck_assert_msg(strcmp(req->decision, reason) == 0, "%s instead of %s for %s %s",
@@ -192,7 +172,7 @@ static void expect_text(const char *token, const char *reason)
 
 START_TEST(other_texts_of_a_good_token_are_refused)
 {
-    char *good = make_token(GOOD, TOKEN, SECRET), *bad = malloc(70000);
+    char *good = hs256_token(GOOD, TOKEN, SECRET), *bad = malloc(70000);
     size_t len = strlen(good);
     const char *sig = strrchr(good, '.') + 1;
 
@@ -230,7 +210,7 @@ END_TEST
 
 START_TEST(the_place_of_the_token_decides)
 {
-    char *good = make_token(GOOD, TOKEN, SECRET);
+    char *good = hs256_token(GOOD, TOKEN, SECRET);
     char bearer[2048], lower[2048], cookie[2048], query[2048];
 
     snprintf(bearer, sizeof(bearer), "Authorization: Bearer %s", good);
@@ -281,7 +261,7 @@ START_TEST(answers_say_what_rfc_6750_asks_and_no_more)
     ck_assert_str_eq(req->reply.detail, "The access token is invalid");
     fake_host_end(req);
 
-    char *token = make_token(GOOD, "{" BASE "," EXP ",\"scope\":\"a c\"}", SECRET);
+    char *token = hs256_token(GOOD, "{" BASE "," EXP ",\"scope\":\"a c\"}", SECRET);
     req = run("scopes", token);
     ck_assert_uint_eq(req->reply.status, 403);
     ck_assert(slice_eq(req->reply.www_authenticate,
@@ -323,9 +303,9 @@ END_TEST
 START_TEST(the_issuer_chooses_the_provider_and_its_key_alone_counts)
 {
     static const char claims[] = "{\"iss\":\"https://b/\"," EXP "}";
-    char *mine = make_token(GOOD, claims, "another-secret-another-secret-another");
-    char *foreign = make_token(GOOD, claims, SECRET);
-    char *unknown = make_token(GOOD, "{\"iss\":\"https://c/\"," EXP "}", SECRET);
+    char *mine = hs256_token(GOOD, claims, "another-secret-another-secret-another");
+    char *foreign = hs256_token(GOOD, claims, SECRET);
+    char *unknown = hs256_token(GOOD, "{\"iss\":\"https://c/\"," EXP "}", SECRET);
 
     struct gw_request *req = run("any", mine);
     ck_assert_str_eq(req->decision, "ok");
@@ -349,7 +329,7 @@ END_TEST
 
 START_TEST(a_cached_token_expires_by_the_clock)
 {
-    char *token = make_token(GOOD, TOKEN, SECRET);
+    char *token = hs256_token(GOOD, TOKEN, SECRET);
 
     for (int i = 0; i < 2; i++) {
         struct gw_request *req = run("main", token);
@@ -372,10 +352,10 @@ END_TEST
 
 START_TEST(claims_travel_as_headers_that_no_client_can_set)
 {
-    char *token = make_token(GOOD,
-                             "{" BASE "," EXP
-                             ",\"sub\":\"joe\",\"jti\":\"j\",\"azp\":\"app\",\"org\":{\"id\":42}}",
-                             SECRET);
+    char *token = hs256_token(GOOD,
+                              "{" BASE "," EXP
+                              ",\"sub\":\"joe\",\"jti\":\"j\",\"azp\":\"app\",\"org\":{\"id\":42}}",
+                              SECRET);
     char bearer[2048];
     snprintf(bearer, sizeof(bearer), "Authorization: Bearer %s", token);
     const char *lines[] = { bearer, "X-User-Id: admin", "X_User_Id: admin", "x-org: 1", NULL };
