@@ -15,8 +15,6 @@
 
 #define MAX_TOKEN_BYTES 65536u
 #define ARENA_BYTES     ((size_t)1 << 20)
-/* The largest clock skew that a provider may allow, and a second for rounding. */
-#define SKEW_S 301
 
 enum { OPTION_TOKEN = 256, OPTION_JTI, OPTION_EXPIRES, OPTION_BEFORE, OPTION_KIND };
 
@@ -104,28 +102,35 @@ static int read_token(struct arena *arena, struct wish *wish)
     return EXIT_YES;
 }
 
+static int make_entry(const struct wish *wish, struct revocation_entry *ret)
+{
+    int64_t now = clock_unix();
+
+    if (slice_is_absent(wish->value)) {
+        return revocation_entry_jti(ret, wish->jti, wish->expires_at, now);
+    }
+    return revocation_entry_before(ret, wish->kind, wish->value,
+                                   wish->before != 0 ? wish->before : now, wish->expires_at, now);
+}
+
 static int store_wish(struct revocation_writer *writer, const struct wish *wish)
 {
-    char buf[REVOCATION_KEY_BYTES];
-    bool is_watermark = !slice_is_absent(wish->value);
-    int64_t now = clock_unix();
-    int64_t value = !is_watermark ? 1 : wish->before != 0 ? wish->before : now;
-    struct slice key = is_watermark ? revocation_before_key(buf, wish->kind, wish->value)
-                                    : revocation_jti_key(buf, wish->jti);
-    int64_t end = wish->expires_at;
+    struct revocation_entry entry;
+    int err = make_entry(wish, &entry);
 
-    if (end != REVOCATION_FOR_EVER) {
-        end += SKEW_S;
-        if (end <= now) {
-            printf("expired already, nothing to do\n");
-            return EXIT_YES;
-        }
+    if (err == REVOCATION_IS_OVER) {
+        printf("expired already, nothing to do\n");
+        return EXIT_YES;
     }
-    if (slice_is_absent(key) || revocation_writer_put(writer, key, value, end) < 0) {
+    if (err < 0) {
+        fprintf(stderr, "jwtgate: not revoked: no token has such a name\n");
+        return EXIT_NO;
+    }
+    if (revocation_writer_put(writer, &entry) < 0) {
         fprintf(stderr, "jwtgate: not revoked: %s\n", revocation_writer_error(writer));
         return EXIT_UNKNOWN;
     }
-    printf("revoked %.*s\n", SLICE_FMT(key));
+    printf("revoked %.*s\n", SLICE_FMT(revocation_entry_key(&entry)));
     return EXIT_YES;
 }
 

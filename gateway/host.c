@@ -159,6 +159,18 @@ void *gw_slot_get(const struct gw_request *gw_req, const void *key)
     return NULL;
 }
 
+void *gw_worker_state(const struct gw_request *gw_req, const struct gw_plugin *plugin)
+{
+    const struct config_view *view = request_of_const(gw_req)->view;
+
+    for (size_t i = 0; i < view->config->plugin_count; i++) {
+        if (view->config->plugins[i] == plugin) {
+            return view->plugin_workers[i];
+        }
+    }
+    return NULL;
+}
+
 /* A refusal carries a reason; everything else that a plugin answers is content. */
 static enum outcome outcome_of(const struct gw_reply *reply)
 {

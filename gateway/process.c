@@ -379,27 +379,32 @@ static int message_send(struct process_message *message, struct worker *to)
     return ERR_NO_MEMORY;
 }
 
+int gw_publish_to(struct gw_process *process, struct gw_worker *gw_worker, gw_publish_fn *fn,
+                  struct gw_shared *object)
+{
+    struct worker *worker = worker_of(gw_worker);
+
+    if (worker->has_ended) {
+        return 0;
+    }
+    struct process_message *message = message_new(process, 0);
+    if (message == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    message->worker = worker;
+    message->publish_fn = fn;
+    message->object = gw_shared_ref(object);
+    return message_send(message, worker);
+}
+
 int gw_publish(struct gw_process *process, gw_publish_fn *fn, struct gw_shared *object)
 {
     struct gateway *gateway = process->hub->gateway;
     int err = 0;
 
     for (unsigned i = 0; i < gateway->worker_count; i++) {
-        struct worker *worker = gateway->workers[i];
-        struct process_message *message;
-
-        if (worker->has_ended) {
-            continue;
-        }
-        message = message_new(process, 0);
-        if (message == NULL) {
-            err = ERR_NO_MEMORY;
-            continue; /* the others shall have it all the same */
-        }
-        message->worker = worker;
-        message->publish_fn = fn;
-        message->object = gw_shared_ref(object);
-        if (message_send(message, worker) < 0) {
+        /* The others shall have it even when one does not get it. */
+        if (gw_publish_to(process, gw_worker_of(gateway->workers[i]), fn, object) < 0) {
             err = ERR_NO_MEMORY;
         }
     }

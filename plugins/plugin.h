@@ -168,6 +168,9 @@ GW_API void gw_auth_decision(struct gw_request *req, const char *reason);
 /* Typed values that cooperating plugins hand on: `key` is the address of a static object. At most 8. */
 GW_API int gw_slot_set(struct gw_request *req, const void *key, void *value) MUST_CHECK;
 GW_API void *gw_slot_get(const struct gw_request *req, const void *key);
+/* What another plugin has for this thread (gw_call.worker in its own calls); NULL: nothing.  Only the
+ * functions of that plugin's headers know what it is. */
+GW_API void *gw_worker_state(const struct gw_request *req, const struct gw_plugin *plugin);
 
 struct gw_reply {
     unsigned status;
@@ -275,6 +278,9 @@ static inline void gw_shared_unref(struct gw_shared *shared) /* NULL is fine */
 typedef void gw_publish_fn(void *worker, struct gw_shared *object);
 GW_API int gw_publish(struct gw_process *process, gw_publish_fn *fn,
                       struct gw_shared *object) MUST_CHECK;
+/* The same for one worker only: an answer to what it asked for. */
+GW_API int gw_publish_to(struct gw_process *process, struct gw_worker *worker, gw_publish_fn *fn,
+                         struct gw_shared *object) MUST_CHECK;
 /* The way back.  In worker_init(), for later: where the plugin with this `top` does its work; NULL:
  * nowhere (the gateway only checks a configuration).  Then, on any thread: call fn on the control thread
  * with the state of process_init() and a copy of `size` bytes; not called once that has ended. */

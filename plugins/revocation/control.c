@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "core/resolve.h"
 #include "plugins/revocation/local_store.h"
+#include "plugins/revocation/orders.h"
 #include "plugins/revocation/worker.h"
 
 #include <stdio.h>
@@ -25,6 +26,7 @@ struct revocation_control {
     struct gw_check *check;
     struct resolver *resolver;
     struct redis_store *redis;
+    struct revocation_orders *orders;
     struct offload *offload;
     struct local_store *local;
     unsigned *local_users;         /* before and after a reload there are two that have the store */
@@ -254,6 +256,7 @@ void revocation_control_free(struct revocation_control *control)
     if (control == NULL) {
         return;
     }
+    revocation_orders_free(control->orders);
     redis_store_free(control->redis);
     if (control->resolver != NULL) {
         resolver_free(control->resolver);
@@ -265,6 +268,24 @@ void revocation_control_free(struct revocation_control *control)
         close_local(control);
     }
     free(control);
+}
+
+static int take_orders(struct revocation_control *control)
+{
+    control->orders =
+        revocation_orders_new(&(struct revocation_orders_options){ .gw = control->gw,
+                                                                   .settings = control->settings,
+                                                                   .resolver = control->resolver,
+                                                                   .redis = control->redis,
+                                                                   .local = control->local });
+    return control->orders == NULL ? ERR_NO_MEMORY : 0;
+}
+
+void revocation_control_take_order(void *arg, const void *order)
+{
+    const struct revocation_control *control = arg;
+
+    revocation_orders_take(control->orders, order);
 }
 
 int revocation_control_new(struct gw_process *gw, const struct revocation_settings *settings,
@@ -282,6 +303,7 @@ int revocation_control_new(struct gw_process *gw, const struct revocation_settin
     struct loop *loop = gw_loop(gw_process_worker(gw));
     int err =
         revocation_is_local(settings) ? start_local(control, loop) : start_redis(control, loop);
+    err = err == 0 ? take_orders(control) : err;
     if (err < 0) {
         revocation_control_free(control);
         return err;

@@ -12,3 +12,5 @@ struct revocation_control;
 int revocation_control_new(struct gw_process *gw, const struct revocation_settings *settings,
                            struct revocation_control **ret) MUST_CHECK;
 void revocation_control_free(struct revocation_control *control); /* NULL is fine */
+/* For gw_process_post(): a struct revocation_order. */
+void revocation_control_take_order(void *control, const void *order);

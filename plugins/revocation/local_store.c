@@ -390,33 +390,21 @@ static void drop_puts(struct put *put)
     }
 }
 
-static void answer_puts(struct put *put, bool is_silent)
-{
-    while (put != NULL) {
-        struct put *next = put->next;
-        if (put->fn != NULL && !is_silent) {
-            put->fn(put->arg, put->err);
-        }
-        free(put);
-        put = next;
-    }
-}
-
 static void commit_next(struct local_store *store);
 
 static void done(struct offload_job *job)
 {
     struct local_store *store =
         (struct local_store *)(void *)((char *)job - offsetof(struct local_store, job));
-    struct put *batch = store->batch;
 
     /* Still marked as committing: a callback that closes the store must not free it here. */
-    store->batch = NULL;
-    while (batch != NULL) {
-        struct put *next = batch->next;
-        batch->next = NULL;
-        answer_puts(batch, store->closes);
-        batch = next;
+    while (store->batch != NULL) {
+        struct put *put = store->batch;
+        store->batch = put->next;
+        if (put->fn != NULL && !store->closes) {
+            put->fn(put->arg, put->err);
+        }
+        free(put);
     }
     store->is_committing = false;
     if (store->closes) {
@@ -511,6 +499,21 @@ int local_store_put(struct local_store *store, const struct local_entry *entries
     store->waiting++;
     commit_next(store);
     return 0;
+}
+
+static void cancel_puts(struct put *put, const void *arg)
+{
+    for (; put != NULL; put = put->next) {
+        if (put->arg == arg) {
+            put->fn = NULL;
+        }
+    }
+}
+
+void local_store_cancel(struct local_store *store, const void *arg)
+{
+    cancel_puts(store->first, arg);
+    cancel_puts(store->batch, arg); /* the offload thread does not look at fn */
 }
 
 /* ---- opening ---- */

@@ -55,6 +55,8 @@ int local_store_find(struct local_store *store, struct slice key, int64_t *ret_v
  * ERR_BUSY. */
 int local_store_put(struct local_store *store, const struct local_entry *entries, size_t count,
                     local_store_fn *fn, void *arg) MUST_CHECK;
+/* The callbacks of puts with this `arg` do not run; what they put is kept all the same. */
+void local_store_cancel(struct local_store *store, const void *arg);
 /* All entries, in the order of their keys. fn returns false to stop.  Any thread. */
 int local_store_visit(struct local_store *store, bool (*fn)(void *arg, const struct local_entry *),
                       void *arg) MUST_CHECK;

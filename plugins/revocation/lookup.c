@@ -178,17 +178,13 @@ static unsigned keep_suspects(const struct revocation_filter *filter, struct sli
 
 /* ---- the question ---- */
 
-enum revocation_answer revocation_lookup_start(struct revocation_lookup *lookup,
-                                               struct revocation_worker *worker,
-                                               const struct revocation_names *names,
-                                               bool trusts_filter)
+static enum revocation_answer ask_all(struct revocation_lookup *lookup,
+                                      const struct revocation_names *names, bool trusts_filter)
 {
+    const struct revocation_worker *worker = lookup->worker;
     char bufs[KEYS][REVOCATION_KEY_BYTES];
     struct slice keys[KEYS];
 
-    gw_waitlist_init(&lookup->waiters);
-    lookup->worker = worker;
-    lookup->issued_at = names->issued_at;
     if (!make_keys(names, bufs, keys)) {
         return count(worker, REVOCATION_ERROR);
     }
@@ -207,12 +203,26 @@ enum revocation_answer revocation_lookup_start(struct revocation_lookup *lookup,
     return ask_redis(lookup, keys);
 }
 
-enum revocation_answer revocation_lookup_answer(const struct revocation_lookup *lookup)
+enum revocation_answer revocation_lookup_start(struct revocation_lookup *lookup,
+                                               struct revocation_worker *worker,
+                                               const struct revocation_names *names,
+                                               bool trusts_filter)
 {
-    if (lookup->is_revoked) {
-        return count(lookup->worker, REVOCATION_STORE_HIT);
+    gw_waitlist_init(&lookup->waiters);
+    lookup->worker = worker;
+    lookup->issued_at = names->issued_at;
+    lookup->answer = ask_all(lookup, names, trusts_filter);
+    return lookup->answer;
+}
+
+enum revocation_answer revocation_lookup_answer(struct revocation_lookup *lookup)
+{
+    if (lookup->answer == REVOCATION_LATER) {
+        lookup->answer = count(lookup->worker, lookup->is_revoked   ? REVOCATION_STORE_HIT
+                                               : lookup->is_unknown ? REVOCATION_ERROR
+                                                                    : REVOCATION_STORE_MISS);
     }
-    return count(lookup->worker, lookup->is_unknown ? REVOCATION_ERROR : REVOCATION_STORE_MISS);
+    return lookup->answer;
 }
 
 void revocation_lookup_end(struct revocation_lookup *lookup)

@@ -26,6 +26,7 @@ struct revocation_lookup { /* embedded in a request's state, zeroed */
     struct revocation_worker *worker;
     int64_t issued_at;
     unsigned pending; /* answers to come */
+    enum revocation_answer answer;
     bool is_revoked, is_unknown;
 };
 
@@ -35,7 +36,7 @@ enum revocation_answer revocation_lookup_start(struct revocation_lookup *lookup,
                                                struct revocation_worker *worker,
                                                const struct revocation_names *names,
                                                bool trusts_filter);
-/* Once, when the waiters were woken. */
-enum revocation_answer revocation_lookup_answer(const struct revocation_lookup *lookup);
+/* When the waiters were woken. */
+enum revocation_answer revocation_lookup_answer(struct revocation_lookup *lookup);
 /* Before its memory is freed; also when it was never started. */
 void revocation_lookup_end(struct revocation_lookup *lookup);

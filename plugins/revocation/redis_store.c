@@ -566,6 +566,11 @@ void redis_store_free(struct redis_store *store)
     free(store);
 }
 
+void redis_store_add(struct redis_store *store, struct slice key)
+{
+    add_name(store, key);
+}
+
 struct revocation_filter *redis_store_filter(const struct redis_store *store)
 {
     return store->current;

@@ -45,6 +45,8 @@ struct redis_store *redis_store_new(struct loop *loop, struct resolver *resolver
                                     const struct redis_store_ops *ops, void *arg);
 void redis_store_free(struct redis_store *store); /* NULL is fine */
 
+/* This gateway has written `key`: it need not wait until redis says so. */
+void redis_store_add(struct redis_store *store, struct slice key);
 /* The generation in use, borrowed; NULL: none yet. */
 struct revocation_filter *redis_store_filter(const struct redis_store *store);
 bool redis_store_is_live(const struct redis_store *store);

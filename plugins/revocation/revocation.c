@@ -115,7 +115,7 @@ static int worker_init(struct gw_worker *gw, const void *top, void **ret_worker)
 {
     const struct revocation_settings *settings = &((const struct top *)top)->settings;
     struct revocation_worker *worker = NULL;
-    int err = revocation_is_on(settings) ? revocation_worker_new(gw, settings, &worker) : 0;
+    int err = revocation_is_on(settings) ? revocation_worker_new(gw, top, settings, &worker) : 0;
 
     *ret_worker = worker;
     return err;

@@ -3,8 +3,13 @@
 
 #include "core/redis.h"
 #include "core/resolve.h"
+#include "plugins/revocation/control.h"
+#include "plugins/revocation/orders.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+/* ---- what the control thread hands over ---- */
 
 void revocation_worker_take_filter(void *arg, struct gw_shared *object)
 {
@@ -28,6 +33,74 @@ void revocation_worker_take_local(void *arg, struct gw_shared *object)
 
     worker->local = (struct revocation_local *)gw_shared_ref(object);
 }
+
+/* The request may have ended long ago. */
+void revocation_worker_take_done(void *arg, struct gw_shared *object)
+{
+    struct revocation_worker *worker = arg;
+    const struct revocation_done *done = (const struct revocation_done *)object;
+
+    for (struct revocation_ticket *ticket = worker->tickets; ticket != NULL;
+         ticket = ticket->next) {
+        if (ticket->id == done->id) {
+            ticket->err = done->err;
+            revocation_ticket_end(ticket);
+            gw_waitlist_wake(&ticket->waiters);
+            return;
+        }
+    }
+}
+
+/* ---- orders ---- */
+
+int revocation_worker_order(struct revocation_worker *worker, struct revocation_ticket *ticket,
+                            const struct revocation_entry *entries, unsigned count,
+                            unsigned replicas)
+{
+    size_t entries_bytes = count * sizeof(*entries);
+    struct revocation_order *order;
+
+    if (worker->process == NULL || count == 0 || count > REVOCATION_ORDER_MAX) {
+        return ERR_BAD_INPUT;
+    }
+    order = calloc(1, sizeof(*order) + entries_bytes);
+    if (order == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    order->from = worker->gw;
+    order->id = ++worker->last_id;
+    order->replicas = replicas;
+    order->count = count;
+    memcpy(order->entries, entries, entries_bytes);
+    int err = gw_process_post(worker->process, revocation_control_take_order, order,
+                              sizeof(*order) + entries_bytes);
+    if (err == 0) {
+        ticket->id = order->id;
+        ticket->err = ERR_TIMEOUT; /* until the answer is there */
+        ticket->at = &worker->tickets;
+        ticket->next = worker->tickets;
+        if (ticket->next != NULL) {
+            ticket->next->at = &ticket->next;
+        }
+        worker->tickets = ticket;
+    }
+    free(order);
+    return err;
+}
+
+void revocation_ticket_end(struct revocation_ticket *ticket)
+{
+    if (ticket->at == NULL) {
+        return;
+    }
+    *ticket->at = ticket->next;
+    if (ticket->next != NULL) {
+        ticket->next->at = ticket->at;
+    }
+    ticket->at = NULL;
+}
+
+/* ---- life ---- */
 
 static int make_counters(struct revocation_worker *worker, struct gw_worker *gw)
 {
@@ -59,7 +132,8 @@ static int connect_redis(struct revocation_worker *worker, struct gw_worker *gw)
     return worker->redis == NULL ? ERR_NO_MEMORY : 0;
 }
 
-int revocation_worker_new(struct gw_worker *gw, const struct revocation_settings *settings,
+int revocation_worker_new(struct gw_worker *gw, const void *top,
+                          const struct revocation_settings *settings,
                           struct revocation_worker **ret)
 {
     struct revocation_worker *worker = calloc(1, sizeof(*worker));
@@ -68,6 +142,8 @@ int revocation_worker_new(struct gw_worker *gw, const struct revocation_settings
         return ERR_NO_MEMORY;
     }
     worker->settings = settings;
+    worker->gw = gw;
+    worker->process = gw_process_of(gw, top);
     int err = make_counters(worker, gw);
     if (err == 0 && !revocation_is_local(settings)) {
         err = connect_redis(worker, gw);

@@ -5,6 +5,7 @@
 
 #include "plugins/plugin.h"
 #include "plugins/revocation/config.h"
+#include "plugins/revocation/entry.h"
 #include "plugins/revocation/local_store.h"
 
 /* Who answered a question, and how. */
@@ -25,8 +26,20 @@ struct revocation_local {
     struct local_store *store;
 };
 
+/* A request waits until something is revoked: embedded in its state, zeroed. */
+struct revocation_ticket {
+    struct gw_waitlist waiters;
+    struct revocation_ticket *next, **at; /* at NULL: not under way */
+    uint64_t id;
+    int err; /* 0: it is revoked */
+};
+
 struct revocation_worker {
     const struct revocation_settings *settings;
+    struct gw_worker *gw;
+    struct gw_process *process;        /* of the control thread; NULL: nothing runs there */
+    struct revocation_ticket *tickets; /* under way */
+    uint64_t last_id;
     struct resolver *resolver;
     struct redis *redis;
     struct revocation_filter *filter; /* a reference; NULL: none yet */
@@ -35,10 +48,19 @@ struct revocation_worker {
 };
 
 /* In worker_init(); `settings` outlive it. ERR_NO_MEMORY. */
-int revocation_worker_new(struct gw_worker *gw, const struct revocation_settings *settings,
+int revocation_worker_new(struct gw_worker *gw, const void *top,
+                          const struct revocation_settings *settings,
                           struct revocation_worker **ret) MUST_CHECK;
 void revocation_worker_free(struct revocation_worker *worker); /* NULL is fine */
 
-/* For gw_publish(): a struct revocation_filter, a struct revocation_local. */
+/* Order what is revoked; ticket->waiters are woken when it is, or is not. ERR_*: it was not ordered. */
+int revocation_worker_order(struct revocation_worker *worker, struct revocation_ticket *ticket,
+                            const struct revocation_entry *entries, unsigned count,
+                            unsigned replicas) MUST_CHECK;
+/* Before its memory is freed; also when it was never used. */
+void revocation_ticket_end(struct revocation_ticket *ticket);
+
+/* For gw_publish(): a struct revocation_filter, revocation_local, revocation_done. */
 void revocation_worker_take_filter(void *worker, struct gw_shared *object);
 void revocation_worker_take_local(void *worker, struct gw_shared *object);
+void revocation_worker_take_done(void *worker, struct gw_shared *object);

@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "plugins/revocation/local_store.h"
+#include "plugins/revocation/put.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,16 +26,6 @@ struct revocation_writer {
     bool is_there;
     char error[REVOCATION_ERROR_BYTES];
 };
-
-/* One step in Redis, so that two writers cannot shorten what the other one wrote. */
-static const char put_script[] =
-    "local old = redis.call('GET', KEYS[1]) "
-    "local left = redis.call('TTL', KEYS[1]) "
-    "local value, life = ARGV[1], tonumber(ARGV[2]) "
-    "if old and tonumber(old) and tonumber(old) > tonumber(value) then value = old end "
-    "if life == 0 or left == -1 then redis.call('SET', KEYS[1], value) "
-    "else redis.call('SET', KEYS[1], value, 'EX', math.max(life, left)) end "
-    "return 1";
 
 static void keep_error(struct revocation_writer *writer, const char *text)
 {
@@ -110,22 +101,11 @@ static void on_redis(void *arg, int err, const struct redis_reply *reply)
     writer->is_there = reply->integer == 1;
 }
 
-static int put_redis(struct revocation_writer *writer, struct slice key, int64_t value,
-                     int64_t expires_at)
+static int put_redis(struct revocation_writer *writer, const struct revocation_entry *entry)
 {
-    char value_text[24], life_text[24];
-    int64_t life = expires_at == REVOCATION_FOR_EVER ? 0 : expires_at - clock_unix();
-    int value_len = snprintf(value_text, sizeof(value_text), "%lld", (long long)value);
-    int life_len = snprintf(life_text, sizeof(life_text), "%lld", (long long)life);
-    struct slice argv[6] = { SLICE("EVAL"),
-                             SLICE(put_script),
-                             SLICE("1"),
-                             key,
-                             slice_of(value_text, (size_t)value_len),
-                             slice_of(life_text, (size_t)life_len) };
-
     writer->is_answered = false;
-    return wait_for_answer(writer, redis_send(writer->redis, 6, argv, on_redis, writer));
+    return wait_for_answer(writer, revocation_put(writer->redis, writer->timeout_ms, entry,
+                                                  clock_unix(), on_redis, writer));
 }
 
 static int open_redis(struct revocation_writer *writer, const struct revocation_settings *settings)
@@ -233,19 +213,17 @@ void revocation_writer_close(struct revocation_writer *writer)
     free(writer);
 }
 
-int revocation_writer_put(struct revocation_writer *writer, struct slice key, int64_t value,
-                          int64_t expires_at)
+int revocation_writer_put(struct revocation_writer *writer, const struct revocation_entry *entry)
 {
-    struct local_entry entry = { .key = key,
-                                 .value = value,
-                                 .expires_at =
-                                     expires_at == REVOCATION_FOR_EVER ? INT64_MAX : expires_at };
+    struct local_entry local = { .key = revocation_entry_key(entry),
+                                 .value = entry->value,
+                                 .expires_at = entry->expires_at };
 
     if (writer->redis != NULL) {
-        return put_redis(writer, key, value, expires_at);
+        return put_redis(writer, entry);
     }
     writer->is_answered = false;
-    return wait_for_answer(writer, local_store_put(writer->local, &entry, 1, on_local, writer));
+    return wait_for_answer(writer, local_store_put(writer->local, &local, 1, on_local, writer));
 }
 
 int revocation_writer_find(struct revocation_writer *writer, struct slice key)

@@ -4,9 +4,9 @@
 #pragma once
 
 #include "plugins/revocation/config.h"
+#include "plugins/revocation/entry.h"
 
 #define REVOCATION_ERROR_BYTES 256u
-#define REVOCATION_FOR_EVER    0
 
 struct revocation_writer;
 
@@ -16,9 +16,9 @@ int revocation_writer_open(const struct revocation_settings *settings, const cha
                            char ret_error[REVOCATION_ERROR_BYTES]) MUST_CHECK;
 void revocation_writer_close(struct revocation_writer *writer); /* NULL is fine */
 
-/* `expires_at`: Unix time from which it may be forgotten, or REVOCATION_FOR_EVER. 0: the store has it. */
-int revocation_writer_put(struct revocation_writer *writer, struct slice key, int64_t value,
-                          int64_t expires_at) MUST_CHECK;
+/* 0: the store has it. */
+int revocation_writer_put(struct revocation_writer *writer,
+                          const struct revocation_entry *entry) MUST_CHECK;
 /* Is the key there? ERR_NOT_FOUND: surely not. */
 int revocation_writer_find(struct revocation_writer *writer, struct slice key) MUST_CHECK;
 /* What went wrong last. */

@@ -345,6 +345,22 @@ int gw_publish(struct gw_process *process, gw_publish_fn *fn, struct gw_shared *
     return ERR_NO_MEMORY;
 }
 
+int gw_publish_to(struct gw_process *process, struct gw_worker *worker, gw_publish_fn *fn,
+                  struct gw_shared *object)
+{
+    return ERR_NO_MEMORY;
+}
+
+void *gw_worker_state(const struct gw_request *req, const struct gw_plugin *plugin)
+{
+    for (size_t i = 0; i < current->plugin_count; i++) {
+        if (current->plugins[i] == plugin) {
+            return current->workers[i];
+        }
+    }
+    return NULL;
+}
+
 int gw_process_post(struct gw_process *process, gw_process_fn *fn, const void *data, size_t size)
 {
     return ERR_NO_MEMORY;

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plugins/revocation/put.h"
+
+#include <stdio.h>
+
+/* ARGV: value, seconds to live (0: for ever).  A key without an end keeps none. */
+static const char put_script[] =
+    "local old = redis.call('GET', KEYS[1]) "
+    "local left = redis.call('TTL', KEYS[1]) "
+    "local value, life = ARGV[1], tonumber(ARGV[2]) "
+    "if old and tonumber(old) and tonumber(old) > tonumber(value) then value = old end "
+    "if life == 0 or left == -1 then redis.call('SET', KEYS[1], value) "
+    "else redis.call('SET', KEYS[1], value, 'EX', math.max(life, left)) end "
+    "return 1";
+
+static int64_t life_of(const struct revocation_entry *entry, int64_t now)
+{
+    if (entry->expires_at == REVOCATION_FOR_EVER) {
+        return 0;
+    }
+    return entry->expires_at > now ? entry->expires_at - now : 1; /* it has ended on its way */
+}
+
+int revocation_put(struct redis *redis, unsigned timeout_ms, const struct revocation_entry *entry,
+                   int64_t now, redis_fn *fn, void *arg)
+{
+    char value[24], life[24];
+    int value_len = snprintf(value, sizeof(value), "%lld", (long long)entry->value);
+    int life_len = snprintf(life, sizeof(life), "%lld", (long long)life_of(entry, now));
+    struct slice argv[6] = { SLICE("EVAL"),
+                             SLICE(put_script),
+                             SLICE("1"),
+                             revocation_entry_key(entry),
+                             slice_of(value, (size_t)value_len),
+                             slice_of(life, (size_t)life_len) };
+
+    return redis_send_within(redis, timeout_ms, 6, argv, fn, arg);
+}
+
+bool revocation_put_is_done(int err, const struct redis_reply *reply)
+{
+    return err == 0 && reply->type == REDIS_IS_INTEGER && reply->integer == 1;
+}
