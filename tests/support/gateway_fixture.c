@@ -22,7 +22,6 @@
 #define START_US    UINT64_C(1790000000000000)
 #define SPIN_TURNS  12u
 #define TEXT_BYTES  ((size_t)8 << 20)
-#define STATE_BYTES 64u
 
 struct fixture fx;
 void (*fixture_on_enter)(bool enters);
@@ -173,7 +172,7 @@ void fixture_add_plugin(const struct gw_plugin *plugin)
         .state_offset = fx.route.chain_state_bytes,
     };
     if (plugin->state_size > 0) {
-        fx.route.chain_state_bytes += STATE_BYTES;
+        fx.route.chain_state_bytes += (plugin->state_size + 15) / 16 * 16;
     }
 }
 
