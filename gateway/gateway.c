@@ -7,10 +7,13 @@
 #include "core/loop.h"
 #include "core/offload.h"
 #include "core/sink.h"
+#include "gateway/inherit.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
+#include "gateway/notify.h"
 #include "gateway/process.h"
 #include "gateway/reload.h"
+#include "gateway/upgrade.h"
 #include "gateway/worker.h"
 
 #include <arpa/inet.h>
@@ -19,14 +22,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #define GATEWAY_MAX_WORKERS  256u
 #define GATEWAY_POOL_THREADS 2u
@@ -59,6 +58,7 @@ struct gateway_run {
     unsigned started;   /* threads */
     unsigned running;   /* threads that have not reported their end */
     uint16_t *ports;
+    struct inherit inherit; /* until all listeners are open */
 };
 
 struct gateway_end { /* what a thread hands to the control thread */
@@ -67,32 +67,6 @@ struct gateway_end { /* what a thread hands to the control thread */
 };
 
 /* ---- the process ---- */
-
-/* Tell the service manager (sd_notify(3)): one datagram, no library. */
-static void gateway_notify(const char *state)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    size_t len = path == NULL ? 0 : strlen(path);
-    int fd;
-
-    if (len < 2 || len >= sizeof(addr.sun_path) || (path[0] != '/' && path[0] != '@')) {
-        return;
-    }
-    memcpy(addr.sun_path, path, len);
-    if (path[0] == '@') {
-        addr.sun_path[0] = '\0'; /* abstract */
-    }
-    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return;
-    }
-    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&addr,
-               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0) {
-        log_warning("gateway", "cannot notify the service manager error=\"%s\"", strerror(errno));
-    }
-    close(fd);
-}
 
 static void gateway_raise_descriptors(const struct config *config)
 {
@@ -219,7 +193,6 @@ static void gateway_drain(struct gateway_run *run)
 {
     run->phase = PHASE_DRAINING;
     __atomic_store_n(&run->gateway.draining, true, __ATOMIC_RELAXED);
-    gateway_notify("STOPPING=1");
     log_info("gateway", "draining grace_ms=%llu",
              (unsigned long long)run->gateway.config->server.shutdown_grace_ms);
     gateway_set_timer(run, run->gateway.config->server.shutdown_grace_ms);
@@ -229,13 +202,30 @@ static void gateway_drain(struct gateway_run *run)
     }
 }
 
+/* Another process serves: who comes to the admin listener shall find that one. */
+static void gateway_hand_over(void *arg)
+{
+    struct gateway_run *run = arg;
+
+    listeners_take_queued(run->gateway.control);
+    listeners_close(run->gateway.control);
+    gateway_drain(run);
+}
+
+static void gateway_begin_stop(struct gateway_run *run)
+{
+    upgrade_stop(run->gateway.upgrade);
+    notify_send("STOPPING=1");
+    gateway_drain(run);
+}
+
 static void gateway_on_stop_signal(int signo, void *arg)
 {
     struct gateway_run *run = arg;
 
     log_info("gateway", "signal received signal=%s", signo == SIGTERM ? "SIGTERM" : "SIGINT");
     switch (run->phase) {
-    case PHASE_SERVING: gateway_drain(run); break;
+    case PHASE_SERVING: gateway_begin_stop(run); break;
     case PHASE_DRAINING: gateway_stop_now(run); break;
     case PHASE_ENDING: worker_stop(run->gateway.control); break;
     case PHASE_STOPPING:
@@ -243,18 +233,32 @@ static void gateway_on_stop_signal(int signo, void *arg)
     }
 }
 
-static void gateway_on_other_signal(int signo, void *arg)
+static void gateway_on_reload_signal(int signo, void *arg)
+{
+    struct gateway_run *run = arg;
+    int err;
+
+    if (upgrade_is_under_way(run->gateway.upgrade)) {
+        upgrade_reload_later(run->gateway.upgrade);
+        return;
+    }
+    err = reload_ask(run->gateway.reload, NULL, NULL);
+    if (err < 0) {
+        log_warning("gateway", "cannot reload error=\"%s\"", err_text(err));
+    }
+}
+
+static void gateway_on_upgrade_signal(int signo, void *arg)
 {
     struct gateway_run *run = arg;
 
-    if (signo == SIGHUP) {
-        int err = reload_ask(run->gateway.reload, NULL, NULL);
+    upgrade_ask(run->gateway.upgrade);
+}
 
-        if (err < 0) {
-            log_warning("gateway", "cannot reload error=\"%s\"", err_text(err));
-        }
-        return;
-    }
+static void gateway_on_reopen_signal(int signo, void *arg)
+{
+    struct gateway_run *run = arg;
+
     if (run->gateway.access_log != NULL) {
         sink_reopen(run->gateway.access_log);
     }
@@ -325,17 +329,18 @@ static int gateway_start_threads(struct gateway_run *run)
 
 static int gateway_watch_signals(struct gateway_run *run)
 {
-    struct loop *loop = run->gateway.control->loop;
-    int err = loop_on_signal(loop, SIGTERM, gateway_on_stop_signal, run);
+    static const struct {
+        int signo;
+        void (*fn)(int signo, void *arg);
+    } signals[] = {
+        { SIGTERM, gateway_on_stop_signal },    { SIGINT, gateway_on_stop_signal },
+        { SIGHUP, gateway_on_reload_signal },   { SIGUSR1, gateway_on_reopen_signal },
+        { SIGUSR2, gateway_on_upgrade_signal },
+    };
+    int err = 0;
 
-    if (err == 0) {
-        err = loop_on_signal(loop, SIGINT, gateway_on_stop_signal, run);
-    }
-    if (err == 0) {
-        err = loop_on_signal(loop, SIGHUP, gateway_on_other_signal, run);
-    }
-    if (err == 0) {
-        err = loop_on_signal(loop, SIGUSR1, gateway_on_other_signal, run);
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]) && err == 0; i++) {
+        err = loop_on_signal(run->gateway.control->loop, signals[i].signo, signals[i].fn, run);
     }
     return err;
 }
@@ -380,11 +385,14 @@ static int gateway_open_access_log(struct gateway *gateway)
     return 0;
 }
 
-static int gateway_make_processes(struct gateway *gateway)
+static int gateway_make_processes(struct gateway_run *run)
 {
+    struct gateway *gateway = &run->gateway;
+
     gateway->reload = reload_new(gateway);
+    gateway->upgrade = upgrade_new(gateway, gateway_hand_over, run);
     gateway->hub = process_hub_new(gateway);
-    if (gateway->reload == NULL || gateway->hub == NULL) {
+    if (gateway->reload == NULL || gateway->upgrade == NULL || gateway->hub == NULL) {
         return ERR_NO_MEMORY;
     }
     gateway->processes = processes_new(gateway->hub, gateway->config, NULL);
@@ -420,7 +428,10 @@ static int gateway_open_listeners(struct gateway_run *run)
     int err = 0;
 
     for (unsigned i = 0; i < run->gateway.worker_count && err == 0; i++) {
-        err = listeners_open(run->gateway.workers[i], run->ports);
+        err = listeners_open(run->gateway.workers[i], &run->inherit, run->ports);
+    }
+    if (err == 0) {
+        inherit_close_rest(&run->inherit);
     }
     return err;
 }
@@ -432,7 +443,7 @@ static void gateway_log_unready(const struct processes *processes)
 
     while (processes_next_check(processes, &pos, &check)) {
         if (!check.ok) {
-            log_warning("gateway", "starting without being ready missing=%s why=\"%s\"", check.name,
+            log_warning("gateway", "not ready in time missing=%s why=\"%s\"", check.name,
                         check.why == NULL ? "" : check.why);
         }
     }
@@ -461,10 +472,13 @@ static int gateway_await_ready(struct gateway_run *run)
         loop_turn(loop, true);
     }
     loop_timer_remove(loop, &run->startup_timer);
-    if (run->phase == PHASE_SERVING) {
-        gateway_log_unready(gateway->processes);
+    if (run->phase != PHASE_SERVING) {
+        return 0;
     }
-    return 0;
+    gateway_log_unready(gateway->processes);
+    /* Whom we would replace is better than us. */
+    return run->inherit.parent_is_ready && !processes_are_ready(gateway->processes) ? ERR_TIMEOUT
+                                                                                    : 0;
 }
 
 static int gateway_make_pool(struct gateway *gateway)
@@ -485,7 +499,7 @@ static int gateway_start(struct gateway_run *run)
         err = gateway_make_pool(&run->gateway);
     }
     if (err == 0) {
-        err = gateway_make_processes(&run->gateway);
+        err = gateway_make_processes(run);
     }
     if (err == 0) {
         err = gateway_make_workers(run);
@@ -535,6 +549,7 @@ static void gateway_done(struct gateway_run *run)
     process_hub_stop(gateway->hub);
     offload_free(gateway->offload); /* it hands back to the workers' loops */
     reload_stop(gateway->reload);
+    upgrade_stop(gateway->upgrade);
     for (unsigned i = gateway->worker_count; i > 0; i--) {
         worker_free(gateway->workers[i - 1]);
     }
@@ -542,11 +557,13 @@ static void gateway_done(struct gateway_run *run)
         sink_free(gateway->access_log);
     }
     reload_free(gateway->reload);
+    upgrade_free(gateway->upgrade);
     process_hub_free(gateway->hub);
     config_unref(gateway->config);
     free(gateway->workers);
     free(run->threads);
     free(run->ports);
+    inherit_done(&run->inherit);
     free(run);
 }
 
@@ -554,7 +571,8 @@ static void gateway_run_control(struct gateway_run *run, gateway_ready_fn *on_re
 {
     __atomic_store_n(&run->gateway.ready, true, __ATOMIC_RELAXED);
     gateway_log_listeners(run);
-    gateway_notify("READY=1");
+    notify_send("READY=1\nSTATUS=Serving configuration %s", run->gateway.config->hash);
+    inherit_tell_ready(&run->inherit);
     if (on_ready != NULL) {
         on_ready(&run->gateway, run->ports, arg);
     }
@@ -574,11 +592,14 @@ int gateway_serve(struct config *config, gateway_ready_fn *on_ready, void *arg)
     run->gateway.start_unix_us = clock_unix_us();
     run->gateway.config_unix_us = run->gateway.start_unix_us;
     run->grace_timer.fn = gateway_on_grace_timer;
+    err = inherit_read(&run->inherit, INHERIT_FIRST_FD);
     if (log_start() != 0) {
         log_warning("gateway", "no thread for the log: lines are written directly");
     }
     gateway_prepare_process(config);
-    err = gateway_start(run);
+    if (err == 0) {
+        err = gateway_start(run);
+    }
     if (err == 0 && run->phase == PHASE_SERVING) {
         gateway_run_control(run, on_ready, arg);
     }

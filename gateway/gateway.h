@@ -14,6 +14,7 @@ struct process_hub;
 struct processes;
 struct reload;
 struct sink;
+struct upgrade;
 struct worker;
 
 struct gateway {
@@ -32,6 +33,7 @@ struct gateway {
 
     /* Only the control thread looks at these. */
     struct reload *reload;
+    struct upgrade *upgrade;
     uint64_t config_unix_us; /* when `config` was loaded */
     uint64_t reloads_done, reloads_failed;
     bool reload_failed; /* the last one */

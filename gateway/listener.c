@@ -8,6 +8,7 @@
 #include "gateway/config_change.h"
 #include "gateway/conn.h"
 #include "gateway/gateway.h"
+#include "gateway/inherit.h"
 #include "gateway/metrics.h"
 #include "gateway/worker.h"
 
@@ -409,37 +410,105 @@ static int listener_new(struct worker *worker, const struct config_listener *con
     return 0;
 }
 
-int listeners_open(struct worker *worker, uint16_t *ports)
+/* Add a listener of the socket, which is taken also on failure. */
+static int listener_add(struct worker *worker, const struct config_listener *config, int fd)
+{
+    struct listener **last = &worker->listeners;
+    int err;
+
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    err = listener_new(worker, config, fd, last);
+    if (err != 0) {
+        close(fd);
+        return err;
+    }
+    return loop_watch_start(worker->loop, &(*last)->watch, fd);
+}
+
+static uint16_t listener_port_of(int fd)
+{
+    struct sockaddr_storage addr = { .ss_family = AF_UNSPEC };
+    socklen_t len = sizeof(addr);
+
+    return getsockname(fd, (struct sockaddr *)&addr, &len) == 0 ? listener_get_port(&addr) : 0;
+}
+
+/* The worker's part of `count` sockets that others have listened on, so that nobody who waits in
+ * their queues is lost.  A worker that none is left for opens its own beside them or, where that is
+ * not allowed (a service manager's), shares one. */
+static int listener_inherit(struct worker *worker, const struct config_listener *config,
+                            struct inherit *inherit, unsigned count, uint16_t *port)
+{
+    unsigned slots = worker->index == 0 ? 1 : worker->gateway->worker_count - 1;
+    unsigned slot = worker->index == 0 ? 0 : worker->index - 1;
+    int fd, err = 0;
+
+    for (unsigned nth = slot; nth < count && err == 0; nth += slots) {
+        fd = inherit_take(inherit, config, nth, false);
+        *port = listener_port_of(fd);
+        err = listener_add(worker, config, fd);
+    }
+    if (slot < count || err != 0) {
+        return err;
+    }
+    fd = inherit_take(inherit, config, slot % count, true);
+    if (fd >= 0 && inherit_may_be_joined(fd)) {
+        close(fd);
+        err = listener_listen(config, NULL, port, &fd);
+    }
+    return err == 0 && fd >= 0 ? listener_add(worker, config, fd) : ERR_IO;
+}
+
+static int listener_open(struct worker *worker, const struct config_listener *config,
+                         struct inherit *inherit, uint16_t *port)
+{
+    unsigned inherited = inherit_count(inherit, config);
+    int fd = -1;
+    int err;
+
+    if (inherited > 0) {
+        return listener_inherit(worker, config, inherit, inherited, port);
+    }
+    err = listener_listen(config, NULL, port, &fd);
+    return err == 0 ? listener_add(worker, config, fd) : err;
+}
+
+int listeners_open(struct worker *worker, struct inherit *inherit, uint16_t *ports)
 {
     const struct config *config = worker->view->config;
-    struct listener **last = &worker->listeners;
 
     for (size_t i = 0; i < config->listener_count; i++) {
         const struct config_listener *one = &config->listeners[i];
-        int fd = -1;
         int err;
 
         if (!listener_is_of(worker->index, one)) {
             continue;
         }
-        err = listener_listen(one, NULL, &ports[i], &fd);
+        err = listener_open(worker, one, inherit, &ports[i]);
         if (err != 0) {
             log_error("listener", "cannot listen listener=%.*s address=%.*s error=\"%s\"",
                       SLICE_FMT(one->element.name), SLICE_FMT(one->address_text), strerror(errno));
             return err;
         }
-        err = listener_new(worker, one, fd, last);
-        if (err != 0) {
-            close(fd);
-            return err;
-        }
-        err = loop_watch_start(worker->loop, &(*last)->watch, fd);
-        if (err != 0) {
-            return err;
-        }
-        last = &(*last)->next;
     }
     return 0;
+}
+
+const struct listener *listeners_next(const struct worker *worker, const struct listener *listener)
+{
+    listener = listener == NULL ? worker->listeners : listener->next;
+    while (listener != NULL && listener->fd < 0) {
+        listener = listener->next;
+    }
+    return listener;
+}
+
+int listener_socket(const struct listener *listener, struct slice *ret_name)
+{
+    *ret_name = listener->config->element.name;
+    return listener->fd;
 }
 
 /* ---- a reload ---- */

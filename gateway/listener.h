@@ -7,12 +7,14 @@
 
 #include <stdint.h>
 
+struct inherit;
 struct listener;
 struct worker;
 
-/* Bind all sockets of a snapshot for one worker.  With port 0 the first worker's choice is written
- * to *port by listener (the gateway hands it to the others). */
-int listeners_open(struct worker *worker, uint16_t *ports) MUST_CHECK;
+/* Bind all sockets of a snapshot for one worker, or take its part of those that were inherited.  With
+ * port 0 the first worker's choice is written to *port by listener (the gateway hands it to the
+ * others). */
+int listeners_open(struct worker *worker, struct inherit *inherit, uint16_t *ports) MUST_CHECK;
 
 /* A reload.  Sockets of the worker's listeners that `old` does not have, into ret_fds by listener
  * index (the others are left as they are).  Any thread. ERR_IO with errno and *ret_failed. */
@@ -27,6 +29,10 @@ void listeners_drop(struct listener *list); /* they are not used after all; NULL
 /* Keep what both snapshots have, close what is gone and drain its connections, add and accept. */
 void listeners_switch(struct worker *worker, const struct config *old, const struct config *config,
                       struct listener *added);
+
+/* The worker's open listeners, one after the other; NULL: the first, and the end. */
+const struct listener *listeners_next(const struct worker *worker, const struct listener *listener);
+int listener_socket(const struct listener *listener, struct slice *ret_name);
 
 /* Accept whom the kernel has let in already: closing the sockets would reset them. */
 void listeners_take_queued(struct worker *worker);

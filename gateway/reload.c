@@ -10,7 +10,9 @@
 #include "gateway/config_change.h"
 #include "gateway/gateway.h"
 #include "gateway/listener.h"
+#include "gateway/notify.h"
 #include "gateway/process.h"
+#include "gateway/upgrade.h"
 #include "gateway/worker.h"
 
 #include <errno.h>
@@ -180,6 +182,8 @@ static void fail(struct reload *reload)
     gateway->reloads_failed++;
     log_entries(&reload->diag);
     log_error("reload", "failed: the configuration stays as it was hash=%s", gateway->config->hash);
+    notify_send("READY=1\nSTATUS=The last reload failed, serving configuration %s",
+                gateway->config->hash);
     answer(reload, false, NULL);
     attempt_done(reload);
     go_on(reload);
@@ -280,6 +284,7 @@ static void on_switched(void *arg)
     changes = changes == NULL ? "" : changes;
     take_over(reload);
     log_entries(&reload->diag);
+    notify_send("READY=1\nSTATUS=Serving configuration %s", reload->gateway->config->hash);
     log_info("reload", "done hash=%s changes=\"%s\"", reload->gateway->config->hash, changes);
     answer(reload, true, changes);
     attempt_done(reload);
@@ -546,6 +551,7 @@ static int start_thread(struct reload *reload)
 
 static void reload_begin(struct reload *reload)
 {
+    notify_reloading();
     diag_init(&reload->diag);
     reload->previous = config_ref(reload->gateway->config);
     reload->new_log = false;
@@ -612,7 +618,7 @@ int reload_ask(struct reload *reload, reload_fn *fn, void *arg)
 {
     struct reload_waiter *waiter;
 
-    if (is_over(reload)) {
+    if (is_over(reload) || upgrade_is_under_way(reload->gateway->upgrade)) {
         return ERR_BUSY;
     }
     waiter = malloc(sizeof(*waiter));
@@ -630,6 +636,11 @@ int reload_ask(struct reload *reload, reload_fn *fn, void *arg)
     reload->waiters = waiter;
     reload_begin(reload);
     return 0;
+}
+
+bool reload_is_under_way(const struct reload *reload)
+{
+    return reload->state != RELOAD_IDLE;
 }
 
 static void forget(struct reload_waiter *waiters, const void *arg)

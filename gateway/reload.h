@@ -21,7 +21,8 @@ void reload_free(struct reload *reload); /* after the workers, before the proces
 /* The end, on the control thread: what changed, or the errors with their places; many lines. */
 typedef void reload_fn(void *arg, bool ok, const char *text, size_t len);
 /* Control thread.  fn may be NULL; it is not called when the gateway stops first. ERR_NO_MEMORY,
- * ERR_BUSY (the gateway drains). */
+ * ERR_BUSY (the gateway drains, or is being upgraded). */
 int reload_ask(struct reload *reload, reload_fn *fn, void *arg) MUST_CHECK;
+bool reload_is_under_way(const struct reload *reload);
 /* fn of `arg` is not called any more. */
 void reload_forget(struct reload *reload, void *arg);

@@ -56,14 +56,14 @@ def start(scratch):
     """start(config, ...) a gateway of this test's own; it must end well."""
     running = []
 
-    def begin(config, wait=True, **options):
+    def make(config, wait=True, begin=True, **options):
         folder = scratch / f"gateway{len(running)}"
         folder.mkdir()
         gateway = Gateway(folder, config, **options)
         running.append(gateway)
-        return gateway.start(wait)
+        return gateway.start(wait) if begin else gateway
 
-    yield begin
+    yield make
     for gateway in running:
         gateway.stop()
 

@@ -2,6 +2,7 @@
 """What the tests stand on: the gateway under test, a raw client, a scripted backend, tokens."""
 import base64
 import contextlib
+import ctypes
 import hashlib
 import hmac
 import http.client
@@ -452,6 +453,43 @@ class Backend:
 # --- the gateway -------------------------------------------------------------------------------
 
 
+class Adopted:
+    """A process that one of ours has started and left to us (become_reaper()), like a Popen."""
+
+    def __init__(self, pid):
+        self.pid, self.returncode = pid, None
+
+    def _wait(self, options):
+        with contextlib.suppress(ChildProcessError):  # until its parent has ended
+            pid, status = os.waitpid(self.pid, options)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def poll(self):
+        return self._wait(os.WNOHANG)
+
+    def wait(self, seconds=None):
+        end = time.monotonic() + (seconds or 3600)
+        while self.poll() is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired(str(self.pid), seconds)
+            time.sleep(0.01)
+        return self.returncode
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
+def become_reaper():
+    """Processes whose parent ends become our children."""
+    PR_SET_CHILD_SUBREAPER = 36
+    assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
 class Gateway:
     """The program under test with a configuration of its own."""
 
@@ -546,6 +584,16 @@ class Gateway:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def upgrade(self, seconds=20):
+        """SIGUSR2; the new process, which is the gateway from now on, has become ready.  The old one."""
+        size = len(self.log())
+        self.signal(signal.SIGUSR2)
+        done = wait_until(lambda: re.search(r" upgrade done: .* pid=(\d+)", self.log()[size:]) or
+                          self.process.poll() is not None, seconds, "the end of an upgrade")
+        assert done is not True, self.log()[-3000:]
+        old, self.process = self.process, Adopted(int(done.group(1)))
+        return old
 
     def stop(self, seconds=10):
         """End it and check that it ended well."""

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/inherit.h"
 #include "gateway/listener.h"
 
 #include <check.h>
@@ -14,6 +15,7 @@
 #include "tests/support/exchange.h"
 
 static uint16_t port;
+static struct inherit nothing = { .parent_fd = -1 };
 
 static void listen_on_loopback(struct config_listener *listener)
 {
@@ -34,7 +36,7 @@ static void setup(void)
     fx.gateway.worker_count = 2;
     fixture_start();
     port = 0;
-    ck_assert_int_eq(listeners_open(fx.worker, &port), 0);
+    ck_assert_int_eq(listeners_open(fx.worker, &nothing, &port), 0);
     ck_assert_uint_ne(port, 0);
     client = server = -1;
 }

@@ -94,6 +94,7 @@ START_TEST(a_drain_waits_for_the_last_request)
     worker_drain(fx.worker);
     ck_assert_int_eq(fx.worker->state, WORKER_DRAINING);
     ck_assert_uint_eq(fx.worker->requests_in_flight, 1);
+    fixture_advance(1001); /* a request might have been on its way */
     fixture_receive(other, &closed);
     ck_assert(closed);
     fixture_send(server, OK_2);
