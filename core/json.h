@@ -75,6 +75,8 @@ void json_write_end(struct json_writer *w, char bracket);
 void json_write_string(struct json_writer *w, const char *key, struct slice value);
 void json_write_int(struct json_writer *w, const char *key, int64_t value);
 void json_write_bool(struct json_writer *w, const char *key, bool value);
+/* A whole tree; numbers as they were written.  `key` absent: no name. */
+void json_write_tree(struct json_writer *w, struct slice key, const struct json *value);
 /* Escape into a caller's buffer (RFC 8259 section 7; bytes that are not UTF-8 become U+FFFD); the
  * length written, at most `size`, cut at a character's boundary. No quotes around. */
 size_t json_escape(struct slice text, char *ret, size_t size);

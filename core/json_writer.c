@@ -118,16 +118,21 @@ static void put_quoted(struct json_writer *w, struct slice text)
 }
 
 /* What stands before a value: a comma, and its name in an object. */
-static void put_prefix(struct json_writer *w, const char *key)
+static void put_prefix_of(struct json_writer *w, struct slice key)
 {
     if (w->need_comma) {
         put(w, SLICE(","));
     }
     w->need_comma = true;
-    if (key != NULL) {
-        put_quoted(w, slice_str(key));
+    if (!slice_is_absent(key)) {
+        put_quoted(w, key);
         put(w, SLICE(":"));
     }
+}
+
+static void put_prefix(struct json_writer *w, const char *key)
+{
+    put_prefix_of(w, slice_str(key));
 }
 
 void json_write_begin(struct json_writer *w, const char *key, char bracket)
@@ -162,4 +167,26 @@ void json_write_bool(struct json_writer *w, const char *key, bool value)
 {
     put_prefix(w, key);
     put(w, value ? SLICE("true") : SLICE("false"));
+}
+
+void json_write_tree(struct json_writer *w, struct slice key, const struct json *value)
+{
+    bool is_object = value->type == JSON_OBJECT;
+
+    put_prefix_of(w, key);
+    switch (value->type) {
+    case JSON_NULL: put(w, SLICE("null")); return;
+    case JSON_BOOL: put(w, value->boolean ? SLICE("true") : SLICE("false")); return;
+    case JSON_NUMBER: put(w, value->text); return;
+    case JSON_STRING: put_quoted(w, value->text); return;
+    case JSON_ARRAY:
+    case JSON_OBJECT: break;
+    }
+    put(w, is_object ? SLICE("{") : SLICE("["));
+    w->need_comma = false;
+    for (const struct json *item = value->child; item != NULL; item = item->next) {
+        json_write_tree(w, item->key, item);
+    }
+    put(w, is_object ? SLICE("}") : SLICE("]"));
+    w->need_comma = true;
 }

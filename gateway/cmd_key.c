@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/cmd_key.h"
 
-#include <openssl/bio.h>
 #include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -69,32 +65,11 @@ int cmd_read_text(const char *file, char *ret, size_t size, size_t *ret_len)
     return err;
 }
 
-static int read_pem(const char *text, size_t len, struct cmd_key *ret, const char **ret_why)
+static int read_pem(struct slice text, struct cmd_key *ret, const char **ret_why)
 {
-    BIO *bio = BIO_new_mem_buf(text, (int)len);
-    EVP_PKEY *pkey = NULL;
-
-    ret->is_private = memmem(text, len, "PRIVATE KEY-----", 16) != NULL;
-    *ret_why = ret->is_private ? "is not a PEM private key without a passphrase"
-                               : "is not a PEM public key";
-    if (bio != NULL) {
-        /* An empty passphrase: nothing is asked on the terminal. */
-        char none[] = "";
-
-        pkey = ret->is_private ? PEM_read_bio_PrivateKey(bio, NULL, NULL, none)
-                               : PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
-    }
-    BIO_free(bio);
-    ERR_clear_error();
-    if (pkey == NULL) {
-        return ERR_BAD_INPUT;
-    }
-    int err = jwa_key_from_pkey(pkey, &ret->key, ret_why);
-
-    if (err < 0) {
-        EVP_PKEY_free(pkey);
-    }
-    return err;
+    ret->is_private = memmem(text.ptr, text.len, "PRIVATE KEY-----", 16) != NULL;
+    return ret->is_private ? jwk_read_private_pem(text, &ret->key, ret_why)
+                           : jwk_read_pem(text, &ret->key, ret_why);
 }
 
 int cmd_key_read(const char *file, struct cmd_key *ret)
@@ -114,7 +89,7 @@ int cmd_key_read(const char *file, struct cmd_key *ret)
         return err;
     }
     if (len > 0 && memmem(text, len, "-----BEGIN ", 11) != NULL) {
-        err = read_pem(text, len, ret, &why);
+        err = read_pem(slice_of(text, len), ret, &why);
     } else {
         err = jwa_key_from_secret((const uint8_t *)text, len, &ret->key);
     }

@@ -6,10 +6,10 @@
 #include "gateway/cmd_config.h"
 #include "gateway/cmd_key.h"
 #include "gateway/cmd_print.h"
+#include "plugins/jwt/jti.h"
 #include "plugins/jwt/jwt_auth.h"
 
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 
 #include <stdlib.h>
 #include <time.h>
@@ -18,7 +18,6 @@
 #define MAX_VALUES      32u
 #define SCRATCH_BYTES   ((size_t)4 << 20)
 #define DEFAULT_TTL     "15m"
-#define UUID_BYTES      37u
 
 struct arguments {
     struct cmd_line *line;
@@ -336,23 +335,6 @@ static int choose_key(const struct arguments *args, struct issue *issue)
     return choose_algorithm(args, issue);
 }
 
-/* UUID version 4 (RFC 9562 section 5.4). */
-static int make_uuid(char ret[UUID_BYTES])
-{
-    uint8_t b[16];
-
-    if (RAND_bytes(b, sizeof(b)) != 1) {
-        return ERR_CRYPTO;
-    }
-    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
-    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    snprintf(ret, UUID_BYTES,
-             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-             b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-             b[15]);
-    return 0;
-}
-
 static void write_member(FILE *out, const char *name, struct slice value)
 {
     if (!slice_is_absent(value)) {
@@ -411,9 +393,9 @@ static int write_claim(FILE *out, struct arguments *args, const char *text)
 
 static int write_claims(FILE *out, struct arguments *args, const struct issue *issue)
 {
-    char jti[UUID_BYTES];
+    char jti[JTI_BYTES];
     struct slice issuer = slice_str(args->issuer);
-    int err = make_uuid(jti);
+    int err = jti_make(jti);
 
     if (slice_is_absent(issuer) && issue->provider != NULL) {
         issuer = issue->provider->issuer;

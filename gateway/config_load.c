@@ -83,6 +83,20 @@ static void check_result(struct config_loader *loader, const struct gw_plugin *p
     }
 }
 
+const void *gw_top(const struct option_context *ctx, const struct gw_plugin *plugin)
+{
+    const struct config_loader *loader =
+        (const struct config_loader *)(const void *)((const char *)ctx -
+                                                     offsetof(struct config_loader, ctx));
+
+    for (size_t i = 0; i < loader->config->plugin_count; i++) {
+        if (loader->config->plugins[i] == plugin) {
+            return loader->config->tops[i];
+        }
+    }
+    return NULL;
+}
+
 /* Folders are where the process's part of a plugin works. */
 static bool same_folder(const char *a, const char *b)
 {

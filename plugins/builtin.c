@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plugins/builtin.h"
 
+#include "plugins/issuer/issuer.h"
 #include "plugins/jwt/jwt_auth.h"
 
 const struct gw_plugin *const builtin_plugins[] = {
-    &request_id_plugin, &identity_strip_plugin, &jwt_plugin, &revocation_plugin,
-    &authorize_plugin,  &identity_plugin,       NULL,
+    &issuer_plugin,     &request_id_plugin, &identity_strip_plugin, &jwt_plugin,
+    &revocation_plugin, &authorize_plugin,  &identity_plugin,       NULL,
 };

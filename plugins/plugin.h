@@ -125,6 +125,10 @@ struct gw_plugin {
     bool (*top_is_same)(const void *old, const void *top);
 };
 
+/* While a configuration is read: the `top` of a plugin that stands before this one in the list of built-in
+ * plugins; with a reload, the one that goes on in the new snapshot.  NULL: it has none. */
+GW_API const void *gw_top(const struct option_context *ctx, const struct gw_plugin *plugin);
+
 /* The request.  Slices live as long as the request; setters copy. */
 GW_API enum http_method gw_method(const struct gw_request *req);
 GW_API struct slice gw_method_name(const struct gw_request *req);

@@ -14,9 +14,10 @@
 
 #include <stdlib.h>
 
-#define MAX_BIGNUM 1025u /* bytes: 8192 bits, and one to see that it is longer */
-#define MAX_POINT  133u  /* uncompressed, P-521 */
-#define MAX_SECRET 1024u
+#define MAX_BIGNUM    1025u /* bytes: 8192 bits, and one to see that it is longer */
+#define MAX_POINT     133u  /* uncompressed, P-521 */
+#define MAX_SECRET    1024u
+#define MAX_PEM_BYTES 65536u
 
 const struct json_limits jwk_limits = {
     .max_bytes = JWK_MAX_BYTES,
@@ -288,18 +289,11 @@ int jwk_read_set(const struct json *root, bool allow_secrets, struct jwk *ret_ke
     return 0;
 }
 
-int jwk_read_pem(struct slice pem, struct jwa_key *ret, const char **ret_why)
+/* Takes over what was read from a PEM file; NULL: nothing was. */
+static int take_pkey(EVP_PKEY *pkey, struct jwa_key *ret, const char **ret_why)
 {
-    if (memmem(pem.ptr, pem.len, "PRIVATE KEY-----", 16) != NULL) {
-        *ret_why = "the file holds a private key, which does not belong here";
-        return ERR_UNSUPPORTED;
-    }
-    BIO *bio = pem.len > 65536 ? NULL : BIO_new_mem_buf(pem.ptr, (int)pem.len);
-    EVP_PKEY *pkey = bio == NULL ? NULL : PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
-    BIO_free(bio);
+    ERR_clear_error();
     if (pkey == NULL) {
-        ERR_clear_error();
-        *ret_why = "the file does not hold a PEM public key";
         return ERR_BAD_INPUT;
     }
     int err = jwa_key_from_pkey(pkey, ret, ret_why);
@@ -307,4 +301,27 @@ int jwk_read_pem(struct slice pem, struct jwa_key *ret, const char **ret_why)
         EVP_PKEY_free(pkey);
     }
     return err;
+}
+
+int jwk_read_pem(struct slice pem, struct jwa_key *ret, const char **ret_why)
+{
+    if (memmem(pem.ptr, pem.len, "PRIVATE KEY-----", 16) != NULL) {
+        *ret_why = "the file holds a private key, which does not belong here";
+        return ERR_UNSUPPORTED;
+    }
+    BIO *bio = pem.len > MAX_PEM_BYTES ? NULL : BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    EVP_PKEY *pkey = bio == NULL ? NULL : PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    *ret_why = "the file does not hold a PEM public key";
+    return take_pkey(pkey, ret, ret_why);
+}
+
+int jwk_read_private_pem(struct slice pem, struct jwa_key *ret, const char **ret_why)
+{
+    char none[] = ""; /* nothing is asked on the terminal */
+    BIO *bio = pem.len > MAX_PEM_BYTES ? NULL : BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    EVP_PKEY *pkey = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, NULL, none);
+    BIO_free(bio);
+    *ret_why = "the file does not hold a PEM private key without a passphrase";
+    return take_pkey(pkey, ret, ret_why);
 }

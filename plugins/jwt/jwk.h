@@ -28,3 +28,5 @@ int jwk_read_set(const struct json *root, bool allow_secrets, struct jwk *ret_ke
                  size_t *ret_count, jwk_skip_fn *skip, void *arg) MUST_CHECK;
 /* A PEM public key ("BEGIN PUBLIC KEY"). ERR_BAD_INPUT, ERR_UNSUPPORTED with *ret_why (static). */
 int jwk_read_pem(struct slice pem, struct jwa_key *ret, const char **ret_why) MUST_CHECK;
+/* A PEM private key without a passphrase; the same errors. */
+int jwk_read_private_pem(struct slice pem, struct jwa_key *ret, const char **ret_why) MUST_CHECK;

@@ -72,6 +72,7 @@ unsigned fake_host_load(struct fake_host *host, const struct gw_plugin *const *p
     struct json_error error;
 
     *host = (struct fake_host){ 0 };
+    current = host;
     arena_init(&host->arena, NULL, 0, 16u << 20);
     diag_init(&host->diag);
     (void)!diag_add_file(&host->diag, "test.jsonc", slice_str(text));
@@ -134,6 +135,25 @@ static void add_line(struct gw_request *req, const char *line)
     (void)!headers_add(&req->headers, slice_str(name), arena_copy(&req->arena, slice_str(value)));
 }
 
+static void run_plugin(struct fake_host *host, size_t i, struct gw_request *req, const void *config)
+{
+    const struct gw_plugin *plugin = host->plugins[i];
+
+    states[i] = plugin->state_size == 0 ? NULL : arena_calloc(&req->arena, 1, plugin->state_size);
+    calls[i] = (struct gw_call){ .req = req,
+                                 .config = config,
+                                 .top = host->tops[i],
+                                 .worker = host->workers[i],
+                                 .state = states[i] };
+    ran |= (size_t)1 << i;
+    req->verdict = plugin->on_request(&calls[i]);
+    while (req->verdict == GW_WAIT && req->pending != NULL) {
+        gw_hook_fn *fn = req->pending;
+        req->pending = NULL;
+        req->verdict = fn(&calls[i]);
+    }
+}
+
 static void run_chain(struct fake_host *host, size_t route, struct gw_request *req)
 {
     req->verdict = GW_NEXT;
@@ -142,25 +162,12 @@ static void run_chain(struct fake_host *host, size_t route, struct gw_request *r
         if (!host->routes[route].on_route[i] || plugin->on_request == NULL) {
             continue;
         }
-        states[i] =
-            plugin->state_size == 0 ? NULL : arena_calloc(&req->arena, 1, plugin->state_size);
-        calls[i] = (struct gw_call){ .req = req,
-                                     .config = host->routes[route].configs[i],
-                                     .top = host->tops[i],
-                                     .worker = host->workers[i],
-                                     .state = states[i] };
-        ran |= (size_t)1 << i;
-        req->verdict = plugin->on_request(&calls[i]);
-        while (req->verdict == GW_WAIT && req->pending != NULL) {
-            gw_hook_fn *fn = req->pending;
-            req->pending = NULL;
-            req->verdict = fn(&calls[i]);
-        }
+        run_plugin(host, i, req, host->routes[route].configs[i]);
     }
 }
 
-struct gw_request *fake_host_run(struct fake_host *host, const char *route,
-                                 const char *const *lines, const char *query)
+static struct gw_request *new_request(struct fake_host *host, const char *const *lines,
+                                      const char *query)
 {
     struct gw_request *req = calloc(1, sizeof(*req));
 
@@ -174,6 +181,14 @@ struct gw_request *fake_host_run(struct fake_host *host, const char *route,
     }
     current = host;
     ran = 0;
+    return req;
+}
+
+struct gw_request *fake_host_run(struct fake_host *host, const char *route,
+                                 const char *const *lines, const char *query)
+{
+    struct gw_request *req = new_request(host, lines, query);
+
     for (size_t r = 0; r < host->route_count; r++) {
         if (slice_eq(host->routes[r].name, slice_str(route))) {
             run_chain(host, r, req);
@@ -181,6 +196,38 @@ struct gw_request *fake_host_run(struct fake_host *host, const char *route,
         }
     }
     require(!"no such route");
+    return NULL;
+}
+
+static bool has_endpoint(const struct fake_host *host, size_t i, struct slice path)
+{
+    size_t count = 0;
+    const struct gw_endpoint *endpoints = host->plugins[i]->endpoints == NULL
+                                              ? NULL
+                                              : host->plugins[i]->endpoints(host->tops[i], &count);
+
+    for (size_t e = 0; e < count; e++) {
+        if (slice_eq(endpoints[e].path, path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct gw_request *fake_host_ask(struct fake_host *host, const char *path, const char *const *lines,
+                                 const char *body)
+{
+    struct gw_request *req = new_request(host, lines, NULL);
+
+    req->path = slice_str(path);
+    req->to_read = slice_str(body);
+    for (size_t i = 0; i < host->plugin_count; i++) {
+        if (has_endpoint(host, i, req->path)) {
+            run_plugin(host, i, req, NULL);
+            return req;
+        }
+    }
+    require(!"no such endpoint");
     return NULL;
 }
 
@@ -196,6 +243,37 @@ void fake_host_end(struct gw_request *req)
 }
 
 /* ---- plugin.h ---- */
+
+const void *gw_top(const struct option_context *ctx, const struct gw_plugin *plugin)
+{
+    for (size_t i = 0; i < current->plugin_count; i++) {
+        if (current->plugins[i] == plugin) {
+            return current->tops[i];
+        }
+    }
+    return NULL;
+}
+
+struct slice gw_path(const struct gw_request *req)
+{
+    return req->path;
+}
+
+enum gw_verdict gw_read_body(struct gw_call *call, size_t max_bytes, gw_hook_fn *fn)
+{
+    if (call->req->to_read.len > max_bytes) {
+        call->req->reply.status = 413;
+        return GW_REPLY;
+    }
+    call->req->body = slice_is_absent(call->req->to_read) ? SLICE("") : call->req->to_read;
+    call->req->pending = fn;
+    return GW_WAIT;
+}
+
+struct slice gw_body(const struct gw_request *req)
+{
+    return req->body;
+}
 
 struct slice gw_query(const struct gw_request *req)
 {

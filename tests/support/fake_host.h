@@ -29,7 +29,8 @@ struct fake_host {
 struct gw_request {
     struct arena arena;
     struct headers headers, response_headers;
-    struct slice query;
+    struct slice query, path;
+    struct slice to_read, body; /* body: once it has been read */
     struct slice attrs[GW_ATTRS];
     const char *decision; /* of the last gw_auth_decision() */
     struct gw_reply reply;
@@ -52,4 +53,7 @@ bool fake_host_complains(const struct fake_host *host, const char *text);
 /* A request with "name: value" lines; `query` may be NULL.  Ended by fake_host_end(). */
 struct gw_request *fake_host_run(struct fake_host *host, const char *route,
                                  const char *const *lines, const char *query);
+/* A request to a path that a plugin answers by itself; `body` may be NULL. */
+struct gw_request *fake_host_ask(struct fake_host *host, const char *path, const char *const *lines,
+                                 const char *body);
 void fake_host_end(struct gw_request *req);

@@ -84,6 +84,24 @@ START_TEST(what_is_written_can_be_read)
 }
 END_TEST
 
+START_TEST(a_tree_is_written_as_it_was_read)
+{
+    static const char text[] =
+        "{\"a\":[1.50,-0,{},[]],\"b\\n\":{\"c\":\"\xc3\xa9\\\"\",\"d\":null},\"e\":true}";
+    struct json_writer w;
+
+    json_writer_init(&w, 10000);
+    json_write_begin(&w, NULL, '{');
+    json_write_int(&w, "before", 1);
+    json_write_tree(&w, SLICE("tree"), parse(text));
+    json_write_int(&w, "after", 2);
+    json_write_end(&w, '}');
+    ck_assert(strstr(w.buf, text) == w.buf + strlen("{\"before\":1,\"tree\":"));
+    ck_assert_ptr_nonnull(strstr(w.buf, "},\"after\":2}"));
+    json_writer_done(&w);
+}
+END_TEST
+
 START_TEST(a_writer_over_its_limit_fails_for_good)
 {
     struct json_writer w;
@@ -107,6 +125,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, escaping_makes_valid_text_cut_at_characters);
     tcase_add_test(tc, what_is_written_can_be_read);
+    tcase_add_test(tc, a_tree_is_written_as_it_was_read);
     tcase_add_test(tc, a_writer_over_its_limit_fails_for_good);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
