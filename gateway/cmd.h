@@ -38,6 +38,7 @@ extern const struct command command_check;
 extern const struct command command_completion;
 extern const struct command command_demo;
 extern const struct command command_explain;
+extern const struct command command_fmt;
 extern const struct command command_help;
 extern const struct command command_keys;
 extern const struct command command_revocations;

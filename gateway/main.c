@@ -8,6 +8,7 @@ const struct command *const commands[] = {
     /* clang-format off */
     &command_run,
     &command_check,
+    &command_fmt,
     &command_demo,
     &command_routes,
     &command_explain,

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `jwtgate fmt`: configuration files in their canonical form (core/json_format.h). */
+#include "core/diag.h"
+#include "core/json_format.h"
+#include "gateway/cmd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MEMORY ((size_t)1 << 30)
+
+struct file {
+    const char *name;
+    struct arena arena;
+    struct stat st;
+    struct slice text;
+};
+
+/* One of the above, said on stderr. */
+static int complain(const struct file *file, const char *what)
+{
+    fprintf(stderr, "jwtgate fmt: %s: %s\n", file->name, what);
+    return EXIT_UNKNOWN;
+}
+
+/* ---- reading ---- */
+
+static int read_all(struct file *file, int fd)
+{
+    size_t size = (size_t)file->st.st_size, len = 0;
+    char *text = arena_alloc(&file->arena, size + 1);
+    ssize_t n = text == NULL ? -1 : 1;
+
+    while (n > 0 && len < size) {
+        n = read(fd, text + len, size - len);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    file->text = slice_of(text, len);
+    return n < 0 ? ERR_IO : 0;
+}
+
+static int open_and_read(struct file *file)
+{
+    int fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const char *problem = NULL;
+
+    if (fd < 0) {
+        return complain(file, strerror(errno));
+    }
+    if (fstat(fd, &file->st) != 0 || !S_ISREG(file->st.st_mode)) {
+        problem = "is not a file";
+    } else if ((uint64_t)file->st.st_size > json_limits_config.max_bytes) {
+        problem = "is larger than 4 MiB";
+    } else if (read_all(file, fd) < 0) {
+        problem = "cannot be read";
+    }
+    close(fd);
+    return problem == NULL ? EXIT_YES : complain(file, problem);
+}
+
+/* ---- writing ---- */
+
+static bool write_all(int fd, struct slice text)
+{
+    while (text.len > 0) {
+        ssize_t n = write(fd, text.ptr, text.len);
+
+        if (n < 0 && errno != EINTR) {
+            return false;
+        }
+        text = slice_skip(text, n > 0 ? (size_t)n : 0);
+    }
+    return true;
+}
+
+/* The owner comes first: giving a file away takes setuid bits off it. */
+static bool fill(const struct file *file, int fd, struct slice text)
+{
+    bool is_ours = file->st.st_uid == geteuid() && file->st.st_gid == getegid();
+
+    return (is_ours || fchown(fd, file->st.st_uid, file->st.st_gid) == 0) &&
+           fchmod(fd, file->st.st_mode & 07777) == 0 && write_all(fd, text) && fsync(fd) == 0;
+}
+
+/* In its place, as a whole or not at all; through symbolic links, which stay. */
+static int replace(const struct file *file, struct slice text)
+{
+    char target[PATH_MAX], temporary[PATH_MAX + 16];
+
+    if (realpath(file->name, target) == NULL) {
+        return complain(file, strerror(errno));
+    }
+    snprintf(temporary, sizeof(temporary), "%s.XXXXXX", target);
+    int fd = mkostemp(temporary, O_CLOEXEC);
+    bool ok = fd >= 0 && fill(file, fd, text);
+
+    ok = fd >= 0 && close(fd) == 0 && ok && rename(temporary, target) == 0;
+    if (ok) {
+        return EXIT_YES;
+    }
+    int result = complain(file, strerror(errno));
+
+    if (fd >= 0) {
+        unlink(temporary);
+    }
+    return result;
+}
+
+/* ---- the command ---- */
+
+static int report_syntax(const struct file *file, const struct json_error *error)
+{
+    struct diag diag;
+
+    diag_init(&diag);
+    int number = diag_add_file(&diag, file->name, file->text);
+
+    if (number >= 0) {
+        diag_syntax(&diag, number, error);
+    }
+    diag_print(&diag, stderr);
+    diag_done(&diag);
+    return EXIT_NO;
+}
+
+static int format_file(struct file *file, bool in_place)
+{
+    struct json_error error;
+    struct slice formatted;
+    int result = open_and_read(file);
+
+    if (result != EXIT_YES) {
+        return result;
+    }
+    int err = json_format(&file->arena, file->text, &json_limits_config, &error, &formatted);
+
+    if (err == ERR_BAD_INPUT) {
+        return report_syntax(file, &error);
+    }
+    if (err < 0) {
+        return complain(file, err_text(err));
+    }
+    if (in_place) {
+        return slice_eq(formatted, file->text) ? EXIT_YES : replace(file, formatted);
+    }
+    return fwrite(formatted.ptr, 1, formatted.len, stdout) == formatted.len
+               ? EXIT_YES
+               : complain(file, "cannot be printed");
+}
+
+/* All files, also behind one that fails; the worst result. */
+static int format_files(char *const *names, int count, bool in_place)
+{
+    int worst = EXIT_YES;
+
+    for (int i = 0; i < count; i++) {
+        struct file file = { .name = names[i] };
+
+        arena_init(&file.arena, NULL, 0, MEMORY);
+        int result = format_file(&file, in_place);
+
+        worst = result > worst ? result : worst;
+        arena_done(&file.arena);
+    }
+    return worst;
+}
+
+static int run(struct cmd_line *line)
+{
+    bool in_place = false;
+    int id, count = 0;
+
+    /* The words move to the front of argv, behind the command. */
+    while ((id = cmd_next(line)) != CMD_END) {
+        switch (id) {
+        case 'w': in_place = true; break;
+        case CMD_WORD: line->argv[++count] = line->argv[line->next - 1]; break;
+        default: return line->exit_code;
+        }
+    }
+    return count == 0 ? cmd_usage_error(line, "name a file")
+                      : format_files(line->argv + 1, count, in_place);
+}
+
+static const struct cmd_option options[] = {
+    { 'w', "write", NULL, "replace the files instead of printing them", false },
+    { .name = NULL },
+};
+
+const struct command command_fmt = {
+    .name = "fmt",
+    .usage = "[-w] FILE...",
+    .summary = "bring configurations into canonical form",
+    .about = "Print configurations in their canonical form: two spaces a level, short objects on\n"
+             "one line, comments kept.  Values and their order do not change.  A file with a\n"
+             "syntax error is left alone; -w replaces the others in one step, with their mode.\n"
+             "Exit codes: 0 done, 1 a syntax error, 2 wrong usage, 3 not readable or writable",
+    .options = options,
+    .examples = "fmt -w jwtgate.jsonc conf.d/*.jsonc\n"
+                "fmt jwtgate.jsonc | diff jwtgate.jsonc -",
+    .run = run,
+};
