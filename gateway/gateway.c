@@ -14,6 +14,7 @@
 #include "gateway/process.h"
 #include "gateway/reload.h"
 #include "gateway/upgrade.h"
+#include "gateway/watchdog.h"
 #include "gateway/worker.h"
 
 #include <arpa/inet.h>
@@ -59,6 +60,7 @@ struct gateway_run {
     unsigned running;   /* threads that have not reported their end */
     uint16_t *ports;
     struct inherit inherit; /* until all listeners are open */
+    struct watchdog *watchdog;
 };
 
 struct gateway_end { /* what a thread hands to the control thread */
@@ -517,6 +519,9 @@ static int gateway_start(struct gateway_run *run)
         return err; /* a signal came first: there is nothing to serve */
     }
     err = gateway_open_listeners(run);
+    if (err == 0) {
+        err = watchdog_start(&run->gateway, &run->watchdog);
+    }
     return err == 0 ? gateway_start_threads(run) : err;
 }
 
@@ -550,6 +555,7 @@ static void gateway_done(struct gateway_run *run)
     offload_free(gateway->offload); /* it hands back to the workers' loops */
     reload_stop(gateway->reload);
     upgrade_stop(gateway->upgrade);
+    watchdog_free(run->watchdog);
     for (unsigned i = gateway->worker_count; i > 0; i--) {
         worker_free(gateway->workers[i - 1]);
     }
