@@ -53,10 +53,19 @@ int tls_server_add(struct tls_server *server, const struct tls_certificate *cert
                    char why[TLS_WHY_BYTES]) MUST_CHECK;
 void tls_server_unref(struct tls_server *server); /* any thread; NULL is fine */
 
+/* SHA-256 of a certificate's public key (SubjectPublicKeyInfo). */
+struct tls_pin {
+    unsigned char digest[32];
+};
+/* Read it in base64, 44 characters, as RFC 7469 section 2.4 and curl write it.  False: it is not one. */
+bool tls_pin_read(struct slice text, struct tls_pin *ret);
+
 struct tls_client_options {
     const char *server_name;          /* to ask and check for; NULL: the host of the target */
     const char *ca_file;              /* NULL: the system's store */
     const char *cert_file, *key_file; /* our own certificate; NULL: none */
+    const struct tls_pin *pins;       /* the server's own key must be one of them; copied */
+    size_t pin_count;                 /* 0: any */
     bool insecure_skip_verify;
 };
 /* NULL with `why` and *ret_part. `server_name` is copied. */

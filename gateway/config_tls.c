@@ -9,6 +9,7 @@
 #define MAX_CERTIFICATES   1000
 #define HSTS_PRELOAD_DAYS  365
 #define MAX_HOST_IN_CONFIG 253
+#define MAX_PINS           16
 
 struct hsts_text {
     uint64_t max_age_ms;
@@ -268,6 +269,7 @@ void config_parse_listener_tls(const struct option_context *ctx, const struct js
 struct upstream_tls {
     struct slice server_name;
     const char *ca_file, *cert_file, *key_file;
+    struct option_strings pins;
     bool insecure_skip_verify;
 };
 
@@ -281,6 +283,9 @@ const struct option config_upstream_tls_table[] = {
       .help = "PEM: our own certificate, then its chain." },
     { "key_file", OPT_PATH, UPSTREAM_TLS(key_file),
       .help = "PEM: its private key, readable by us alone." },
+    { "pin_sha256", OPT_STRINGS, UPSTREAM_TLS(pins), .min = 1, .max = MAX_PINS,
+      .help = "Its public key must be one of these as well: SHA-256 of SubjectPublicKeyInfo, in "
+              "base64." },
     { "insecure_skip_verify", OPT_BOOL, UPSTREAM_TLS(insecure_skip_verify), .def = "false",
       .help = "Believe anyone. For tests." },
     { .name = NULL },
@@ -305,11 +310,26 @@ static bool upstream_tls_is_whole(const struct option_context *ctx, const struct
                "is not a host name");
         return false;
     }
-    if (text->insecure_skip_verify) {
+    if (text->insecure_skip_verify && text->pins.count == 0) {
         diag_lint(ctx->diag, "upstream-tls-unverified",
                   json_get(value, SLICE("insecure_skip_verify")), path,
                   "name the issuer in \"ca_file\"",
                   "anyone on the way can answer, and read the tokens");
+    }
+    return true;
+}
+
+static bool read_pins(const struct option_context *ctx, const struct json *value, const char *path,
+                      const struct option_strings *texts, struct tls_pin *ret)
+{
+    for (size_t i = 0; i < texts->count; i++) {
+        if (!tls_pin_read(texts->items[i], &ret[i])) {
+            report(ctx, value, path, "pin_sha256",
+                   "openssl x509 -in cert.pem -noout -pubkey | openssl pkey -pubin -outform der | "
+                   "openssl dgst -sha256 -binary | base64",
+                   "is not the SHA-256 of a public key in base64");
+            return false;
+        }
     }
     return true;
 }
@@ -320,11 +340,13 @@ void config_parse_upstream_tls(const struct option_context *ctx, const struct js
     struct config_upstream *upstream = field;
     struct upstream_tls text = { 0 };
     unsigned errors = ctx->diag->errors;
+    struct tls_pin pins[MAX_PINS];
     char why[TLS_WHY_BYTES];
     enum tls_part part;
 
     options_read(ctx, config_upstream_tls_table, value, path, NULL, &text);
-    if (ctx->diag->errors != errors || !upstream_tls_is_whole(ctx, value, path, &text)) {
+    if (ctx->diag->errors != errors || !upstream_tls_is_whole(ctx, value, path, &text) ||
+        !read_pins(ctx, value, path, &text.pins, pins)) {
         return;
     }
     const struct tls_client_options options = {
@@ -333,6 +355,8 @@ void config_parse_upstream_tls(const struct option_context *ctx, const struct js
         .ca_file = text.ca_file,
         .cert_file = text.cert_file,
         .key_file = text.key_file,
+        .pins = pins,
+        .pin_count = text.pins.count,
         .insecure_skip_verify = text.insecure_skip_verify,
     };
 
