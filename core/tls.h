@@ -23,7 +23,7 @@ struct tls_client;
 
 enum tls_profile { TLS_INTERMEDIATE, TLS_MODERN }; /* Mozilla's; modern: TLS 1.3 only */
 enum tls_client_auth { TLS_CLIENT_AUTH_NONE, TLS_CLIENT_AUTH_REQUEST, TLS_CLIENT_AUTH_REQUIRE };
-enum tls_part { TLS_PART_NONE, TLS_PART_CERT, TLS_PART_KEY, TLS_PART_CA };
+enum tls_part { TLS_PART_NONE, TLS_PART_CERT, TLS_PART_KEY, TLS_PART_CA, TLS_PART_STAPLE };
 
 /* ---- Both sides' configuration ---- */
 
@@ -37,9 +37,11 @@ struct tls_certificate {
     const char *cert_file, *key_file; /* PEM; the certificate first, then its chain */
     const struct slice *hosts;        /* lower case, "*.example.com" stands for one label */
     size_t host_count;                /* 0: the DNS names of the certificate */
+    const char *ocsp_file;            /* DER: the response to staple; NULL: none */
 };
 struct tls_certificate_facts {
     int64_t not_after;      /* Unix time */
+    int64_t staple_until;   /* Unix time when the OCSP response lapses; 0: there is none */
     struct slice uncovered; /* a host that the certificate is not for; absent: none */
 };
 

@@ -58,8 +58,9 @@ enum config_service { CONFIG_PUBLIC, CONFIG_ADMIN, CONFIG_ECHO };
 enum config_redirect { CONFIG_REDIRECT_NONE, CONFIG_REDIRECT_HTTPS };
 
 struct config_certificate {
-    struct slice host; /* its first one */
-    int64_t not_after; /* Unix time */
+    struct slice host;    /* its first one */
+    int64_t not_after;    /* Unix time */
+    int64_t staple_until; /* of its OCSP response; 0: none */
 };
 
 struct config_listener {

@@ -19,7 +19,7 @@ struct hsts_text {
 struct certificate_text {
     struct option_element element;
     struct option_strings hosts;
-    const char *cert_file, *key_file;
+    const char *cert_file, *key_file, *ocsp_file;
 };
 
 struct listener_tls {
@@ -87,6 +87,8 @@ static const struct option certificate_table[] = {
       .help = "PEM: the certificate, then its chain." },
     { "key_file", OPT_PATH, CERT(key_file), .def = "\"tls/api.key\"", .required = true,
       .help = "PEM: its private key, readable by us alone." },
+    { "ocsp_file", OPT_PATH, CERT(ocsp_file),
+      .help = "DER: the OCSP response to staple; read again with each reload." },
     { .name = NULL },
 };
 
@@ -151,6 +153,10 @@ static void check_facts(const struct option_context *ctx, const struct json *whe
         diag_lint(ctx->diag, "certificate-expired", file, path, "renew it",
                   "the certificate has expired");
     }
+    if (facts->staple_until != 0 && facts->staple_until < (int64_t)time(NULL)) {
+        diag_lint(ctx->diag, "ocsp-lapsed", json_get(where, SLICE("ocsp_file")), path,
+                  "fetch a new one", "the OCSP response has lapsed and is not stapled");
+    }
     if (facts->uncovered.len > 0) {
         diag_lint(ctx->diag, "certificate-name", json_get(where, SLICE("hosts")), path,
                   "use a certificate that names it", "the certificate is not for \"%.*s\"",
@@ -165,6 +171,7 @@ static const char *part_member(enum tls_part part, const char *ca_member)
     case TLS_PART_CERT: return "cert_file";
     case TLS_PART_KEY: return "key_file";
     case TLS_PART_CA: return ca_member;
+    case TLS_PART_STAPLE: return "ocsp_file";
     }
     return NULL;
 }
@@ -181,6 +188,7 @@ static void add_certificate(const struct option_context *ctx, struct config_list
     const struct json *where = text->element.where;
     const struct tls_certificate certificate = { .cert_file = text->cert_file,
                                                  .key_file = text->key_file,
+                                                 .ocsp_file = text->ocsp_file,
                                                  .hosts = text->hosts.items,
                                                  .host_count = text->hosts.count };
     struct config_certificate *kept = &listener->certificates[listener->certificate_count];
@@ -200,6 +208,7 @@ static void add_certificate(const struct option_context *ctx, struct config_list
     check_facts(ctx, where, path, &facts);
     kept->host = text->hosts.count > 0 ? text->hosts.items[0] : SLICE("-");
     kept->not_after = facts.not_after;
+    kept->staple_until = facts.staple_until;
     listener->certificate_count++;
 }
 

@@ -7,6 +7,7 @@
 #include "core/loop.h"
 #include "core/offload.h"
 #include "core/sink.h"
+#include "gateway/certificates.h"
 #include "gateway/inherit.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
@@ -55,6 +56,7 @@ struct gateway_run {
     enum gateway_phase phase;
     struct loop_timer grace_timer;
     struct loop_timer startup_timer;
+    struct certificates certificates;
     pthread_t *threads; /* by worker index; [0] unused */
     unsigned started;   /* threads */
     unsigned running;   /* threads that have not reported their end */
@@ -550,6 +552,7 @@ static void gateway_done(struct gateway_run *run)
     metrics_collect_abort(gateway);
     if (gateway->control != NULL) {
         loop_timer_remove(gateway->control->loop, &run->grace_timer);
+        certificates_done(&run->certificates);
     }
     process_hub_stop(gateway->hub);
     offload_free(gateway->offload); /* it hands back to the workers' loops */
@@ -577,6 +580,7 @@ static void gateway_run_control(struct gateway_run *run, gateway_ready_fn *on_re
 {
     __atomic_store_n(&run->gateway.ready, true, __ATOMIC_RELAXED);
     gateway_log_listeners(run);
+    certificates_watch(&run->certificates, &run->gateway);
     notify_send("READY=1\nSTATUS=Serving configuration %s", run->gateway.config->hash);
     inherit_tell_ready(&run->inherit);
     if (on_ready != NULL) {
