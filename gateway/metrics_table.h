@@ -89,6 +89,8 @@ struct metrics_family {
       "Questions whether a token is revoked, by what answered them.")                              \
     X(REVOCATION_RESYNCS, "jwtgate_revocation_resyncs_total", C, SUM, false,                       \
       "Times that all revocations were read from redis, by cause.")                                \
+    X(TOKENS_ISSUED, "jwtgate_tokens_issued_total", C, SUM, false,                                 \
+      "Tokens that the gateway has issued, by client and grant.")                                  \
     X(REDIS_UP, "jwtgate_redis_up", G, MIN, false,                                                 \
       "1 while the connections that follow redis are up, else 0.")                                 \
     X(UPSTREAM_REQUESTS, "jwtgate_upstream_requests_total", C, SUM, false,                         \
