@@ -58,6 +58,10 @@ static inline bool json_is(const struct json *value, enum json_type type)
 {
     return value != NULL && value->type == type;
 }
+/* The same values; the order of an object's members does not matter.  NULL is like NULL only. */
+bool json_equal(const struct json *a, const struct json *b);
+/* The tree with all texts, in the arena; NULL: no memory. */
+struct json *json_copy(struct arena *arena, const struct json *value);
 const char *json_type_name(enum json_type type); /* "an object", "a string", ... */
 
 /* A growing JSON text; sticky error.  For answers, logs and `check --json`. */

@@ -111,6 +111,67 @@ bool json_int(const struct json *value, int64_t *ret)
     return true;
 }
 
+static bool same_text(const struct json *a, const struct json *b)
+{
+    return a->text.len == b->text.len &&
+           (a->text.len == 0 || memcmp(a->text.ptr, b->text.ptr, a->text.len) == 0);
+}
+
+/* An object's members have different names: as many on both sides, each found on the other. */
+bool json_equal(const struct json *a, const struct json *b)
+{
+    if (a == NULL || b == NULL) {
+        return a == b;
+    }
+    if (a->type != b->type || a->count != b->count) {
+        return false;
+    }
+    const struct json *other = b->child;
+
+    switch (a->type) {
+    case JSON_NULL: return true;
+    case JSON_BOOL: return a->boolean == b->boolean;
+    case JSON_NUMBER:
+    case JSON_STRING: return same_text(a, b);
+    case JSON_ARRAY:
+    case JSON_OBJECT: break;
+    }
+    for (const struct json *one = a->child; one != NULL; one = one->next) {
+        if (!json_equal(one, a->type == JSON_OBJECT ? json_get(b, one->key) : other)) {
+            return false;
+        }
+        other = other == NULL ? NULL : other->next;
+    }
+    return true;
+}
+
+struct json *json_copy(struct arena *arena, const struct json *value)
+{
+    struct json *copy = arena_alloc(arena, sizeof(*copy));
+
+    if (copy == NULL) {
+        return NULL;
+    }
+    *copy = *value;
+    copy->key = arena_copy(arena, value->key);
+    copy->text = arena_copy(arena, value->text);
+    copy->child = copy->next = NULL;
+    if ((copy->key.ptr == NULL) != (value->key.ptr == NULL) ||
+        (copy->text.ptr == NULL) != (value->text.ptr == NULL)) {
+        return NULL;
+    }
+    struct json **next = &copy->child;
+
+    for (const struct json *child = value->child; child != NULL; child = child->next) {
+        *next = json_copy(arena, child); /* depth is limited by the parser */
+        if (*next == NULL) {
+            return NULL;
+        }
+        next = &(*next)->next;
+    }
+    return copy;
+}
+
 const char *json_type_name(enum json_type type)
 {
     switch (type) {

@@ -7,42 +7,6 @@
 #define MAX_LISTENERS     255u /* an index is a byte in connections and requests */
 #define MAX_CHANGES_BYTES 4096u
 
-/* ---- text ---- */
-
-static bool same_text(const struct json *a, const struct json *b)
-{
-    return a->text.len == b->text.len &&
-           (a->text.len == 0 || memcmp(a->text.ptr, b->text.ptr, a->text.len) == 0);
-}
-
-/* An object's members have different names: as many on both sides, each found on the other. */
-bool config_same_json(const struct json *a, const struct json *b)
-{
-    if (a == NULL || b == NULL) {
-        return a == b;
-    }
-    if (a->type != b->type || a->count != b->count) {
-        return false;
-    }
-    const struct json *other = b->child;
-
-    switch (a->type) {
-    case JSON_NULL: return true;
-    case JSON_BOOL: return a->boolean == b->boolean;
-    case JSON_NUMBER:
-    case JSON_STRING: return same_text(a, b);
-    case JSON_ARRAY:
-    case JSON_OBJECT: break;
-    }
-    for (const struct json *one = a->child; one != NULL; one = one->next) {
-        if (!config_same_json(one, a->type == JSON_OBJECT ? json_get(b, one->key) : other)) {
-            return false;
-        }
-        other = other == NULL ? NULL : other->next;
-    }
-    return true;
-}
-
 bool config_same_top_text(const struct gw_plugin *plugin, const struct json *old,
                           const struct json *root)
 {
@@ -51,7 +15,7 @@ bool config_same_top_text(const struct gw_plugin *plugin, const struct json *old
     for (; option != NULL && option->name != NULL; option++) {
         struct slice name = slice_str(option->name);
 
-        if (!config_same_json(json_get(old, name), json_get(root, name))) {
+        if (!json_equal(json_get(old, name), json_get(root, name))) {
             return false;
         }
     }
@@ -228,7 +192,7 @@ static void compare_member(struct changes *changes, const struct json *old,
         compare(changes, old, value, inner);
     } else if (old == NULL) {
         changes_add(changes, '+', kind, value->key);
-    } else if (!config_same_json(old, value)) {
+    } else if (!json_equal(old, value)) {
         changes_add(changes, '~', kind, value->key);
     }
 }

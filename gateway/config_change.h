@@ -5,8 +5,6 @@
 #include "core/err.h"
 #include "gateway/config.h"
 
-/* The same values; the order of an object's members does not matter.  NULL is like NULL only. */
-bool config_same_json(const struct json *a, const struct json *b);
 /* Does the plugin find the same text at its top-level keys? */
 bool config_same_top_text(const struct gw_plugin *plugin, const struct json *old,
                           const struct json *root);

@@ -57,7 +57,7 @@ static struct upstream *find_kept(const struct config_view *previous,
 
     for (size_t i = 0; old != NULL && i < old->upstream_count; i++) {
         if (slice_eq(old->upstreams[i].element.name, config->element.name)) {
-            return config_same_json(old->upstreams[i].element.where, config->element.where)
+            return json_equal(old->upstreams[i].element.where, config->element.where)
                        ? previous->upstreams[i]
                        : NULL;
         }

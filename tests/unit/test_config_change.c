@@ -26,35 +26,6 @@ static struct json *json_of(const char *text)
     return json;
 }
 
-/* ---- text ---- */
-
-static const struct {
-    const char *a, *b;
-    bool same;
-} pairs[] = {
-    { "{}", "{}", true },
-    { "{\"a\": 1, \"b\": [true, null]}", "{\"b\":[true,null],\"a\":1}", true },
-    { "[1, 2]", "[2, 1]", false },
-    { "[1, 2]", "[1]", false },
-    { "{\"a\": 1}", "{\"b\": 1}", false },
-    { "{\"a\": 1}", "{\"a\": 1, \"b\": 1}", false },
-    { "{\"a\": \"1\"}", "{\"a\": 1}", false },
-    { "{\"a\": {\"b\": \"x\"}}", "{\"a\": {\"b\": \"y\"}}", false },
-    { "true", "false", false },
-    { "\"\"", "\"\"", true },
-};
-
-START_TEST(json_is_compared_by_value)
-{
-    bool same = pairs[_i].same;
-
-    ck_assert(config_same_json(json_of(pairs[_i].a), json_of(pairs[_i].b)) == same);
-    ck_assert(config_same_json(json_of(pairs[_i].b), json_of(pairs[_i].a)) == same);
-    ck_assert(config_same_json(NULL, NULL));
-    ck_assert(!config_same_json(NULL, json_of(pairs[_i].a)));
-}
-END_TEST
-
 static const struct {
     const char *old, *new, *changes;
 } changes[] = {
@@ -203,7 +174,6 @@ static Suite *make_suite(void)
     TCase *tc = tcase_create("config_change");
 
     tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_loop_test(tc, json_is_compared_by_value, 0, sizeof(pairs) / sizeof(pairs[0]));
     tcase_add_loop_test(tc, changes_are_told_by_name, 0, sizeof(changes) / sizeof(changes[0]));
     tcase_add_test(tc, many_changes_are_cut_not_overrun);
     tcase_add_test(tc, listeners_keep_their_index_by_address_then_by_name);

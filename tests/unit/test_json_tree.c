@@ -86,6 +86,49 @@ START_TEST(integers_are_exact_or_none)
 }
 END_TEST
 
+static const struct {
+    const char *a, *b;
+    bool same;
+} pairs[] = {
+    { "{}", "{}", true },
+    { "{\"a\": 1, \"b\": [true, null]}", "{\"b\":[true,null],\"a\":1}", true },
+    { "[1, 2]", "[2, 1]", false },
+    { "[1, 2]", "[1]", false },
+    { "{\"a\": 1}", "{\"b\": 1}", false },
+    { "{\"a\": 1}", "{\"a\": 1, \"b\": 1}", false },
+    { "{\"a\": \"1\"}", "{\"a\": 1}", false },
+    { "{\"a\": {\"b\": \"x\"}}", "{\"a\": {\"b\": \"y\"}}", false },
+    { "true", "false", false },
+    { "\"\"", "\"\"", true },
+};
+
+START_TEST(trees_are_compared_by_value)
+{
+    ck_assert(json_equal(parse(pairs[_i].a), parse(pairs[_i].b)) == pairs[_i].same);
+    ck_assert(json_equal(parse(pairs[_i].b), parse(pairs[_i].a)) == pairs[_i].same);
+    ck_assert(json_equal(NULL, NULL));
+    ck_assert(!json_equal(NULL, parse(pairs[_i].a)));
+}
+END_TEST
+
+START_TEST(a_copy_is_equal_and_needs_nothing_of_the_original)
+{
+    struct arena other, small;
+    const struct json *copy;
+
+    arena_init(&other, NULL, 0, 1 << 20);
+    copy = json_copy(&other, parse(pairs[_i].a));
+    arena_done(&arena);
+    setup();
+    ck_assert(json_equal(copy, parse(pairs[_i].a)));
+    ck_assert_uint_eq(copy->line, 1);
+    arena_init(&small, NULL, 0, 0);
+    ck_assert_ptr_null(json_copy(&small, copy));
+    arena_done(&small);
+    arena_done(&other);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("json_tree");
@@ -94,6 +137,10 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, pointers_find_their_value);
     tcase_add_test(tc, integers_are_exact_or_none);
+    tcase_add_loop_test(tc, trees_are_compared_by_value, 0,
+                        (int)(sizeof(pairs) / sizeof(pairs[0])));
+    tcase_add_loop_test(tc, a_copy_is_equal_and_needs_nothing_of_the_original, 0,
+                        (int)(sizeof(pairs) / sizeof(pairs[0])));
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
