@@ -47,7 +47,7 @@ struct fetch {
     struct curl_slist *request_fields, *resolved;
     struct loop_timer timer; /* total: also of the name's resolution */
     uint64_t start_ms;
-    char host[MAX_NAME_BYTES];
+    char host[MAX_NAME_BYTES]; /* to connect to: the server or the proxy */
     unsigned port;
     fetch_fn *fn;
     void *arg;
@@ -366,6 +366,33 @@ static size_t fetch_on_field(char *data, size_t size, size_t count, void *arg)
     return line.len;
 }
 
+static bool url_has(CURLU *parts, CURLUPart what)
+{
+    char *text = NULL;
+    bool has = curl_url_get(parts, what, &text, 0) == CURLUE_OK;
+
+    curl_free(text);
+    return has;
+}
+
+bool fetch_proxy_is_valid(const char *proxy)
+{
+    CURLU *parts = curl_url();
+    char *scheme = NULL, *path = NULL;
+    bool ok = parts != NULL && curl_url_set(parts, CURLUPART_URL, proxy, 0) == CURLUE_OK &&
+              curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+              curl_url_get(parts, CURLUPART_PATH, &path, 0) == CURLUE_OK;
+
+    ok = ok && strcmp(scheme, "http") == 0 && strcmp(path, "/") == 0 &&
+         url_has(parts, CURLUPART_PORT) && !url_has(parts, CURLUPART_USER) &&
+         !url_has(parts, CURLUPART_PASSWORD) && !url_has(parts, CURLUPART_QUERY) &&
+         !url_has(parts, CURLUPART_FRAGMENT);
+    curl_free(scheme);
+    curl_free(path);
+    curl_url_cleanup(parts);
+    return ok;
+}
+
 /* The host (without brackets) and port of an http(s) address; false: it is none. */
 static bool url_split(const char *url, bool allow_http, char ret_host[MAX_NAME_BYTES],
                       unsigned *ret_port)
@@ -418,6 +445,17 @@ static bool add_request_field(struct fetch *fetch, const char *name, const char 
     return true;
 }
 
+static bool set_ca(CURL *easy, struct slice ca)
+{
+    struct curl_blob blob = { .data = (void *)(uintptr_t)ca.ptr,
+                              .len = ca.len,
+                              .flags = CURL_BLOB_COPY };
+
+    return slice_is_absent(ca) || (curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob) == CURLE_OK &&
+                                   curl_easy_setopt(easy, CURLOPT_CAINFO, NULL) == CURLE_OK &&
+                                   curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK);
+}
+
 #define SET(option, value) ok = ok && curl_easy_setopt(easy, (option), (value)) == CURLE_OK
 
 static bool fetch_set_options(struct fetch *fetch, const struct fetch_options *options)
@@ -434,7 +472,9 @@ static bool fetch_set_options(struct fetch *fetch, const struct fetch_options *o
     SET(CURLOPT_ERRORBUFFER, fetch->detail);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_QUICK_EXIT, 1L);
-    SET(CURLOPT_PROXY, "");
+    SET(CURLOPT_PROXY, options->proxy == NULL ? "" : options->proxy);
+    SET(CURLOPT_NOPROXY, "");
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_FORBID_REUSE, 1L);
@@ -449,11 +489,7 @@ static bool fetch_set_options(struct fetch *fetch, const struct fetch_options *o
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    if (options->ca_file != NULL) {
-        SET(CURLOPT_CAINFO, options->ca_file);
-        SET(CURLOPT_CAPATH, (const char *)NULL);
-    }
-    return ok;
+    return ok && set_ca(easy, options->ca);
 }
 #undef SET
 
@@ -540,7 +576,8 @@ static bool fetch_begin(struct fetch *fetch, const struct fetch_options *options
 {
     struct fetcher *fetcher = fetch->fetcher;
 
-    if (!url_split(options->url, options->allow_http, fetch->host, &fetch->port)) {
+    if (!url_split(options->url, options->allow_http, fetch->host, &fetch->port) ||
+        (options->proxy != NULL && !url_split(options->proxy, true, fetch->host, &fetch->port))) {
         return false;
     }
     fetch->easy = curl_easy_init();

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Small documents over https, on libcurl's multi interface and the loop: no thread, no blocking.  What
  * the other side does costs at most `max_bytes` of memory and `timeout_ms` of time: bodies are
- * counted as they arrive and never decompressed, redirects are answers like any other, proxies of the
- * environment are ignored.  Names are asked by core/resolve.h.  Thread: the loop's. */
+ * counted as they arrive and never decompressed, redirects are answers like any other.  A proxy is used
+ * when the options name one; nothing of the environment counts.  Names are asked by core/resolve.h.
+ * Thread: the loop's. */
 #pragma once
 
 #include "core/loop.h"
@@ -15,8 +16,9 @@ struct fetch;   /* one transfer */
 
 struct fetch_options {
     const char *url;
-    bool allow_http;     /* else https only */
-    const char *ca_file; /* PEM; NULL: those of the system */
+    bool allow_http;   /* else https only */
+    struct slice ca;   /* certificates (PEM) that may vouch; absent: those of the system */
+    const char *proxy; /* "http://host:port", for https by CONNECT; NULL: none */
     uint64_t connect_timeout_ms, timeout_ms;
     size_t max_bytes;          /* of the body */
     const char *accept;        /* NULL: anything */
@@ -49,3 +51,5 @@ struct fetch *fetch_start(struct fetcher *fetcher, const struct fetch_options *o
 void fetch_cancel(struct fetch *fetch);
 /* Is it a whole http(s) address that fetch_start() would take? */
 bool fetch_url_is_valid(const char *url, bool allow_http);
+/* "http://host:port", without a password: it would be in the configuration. */
+bool fetch_proxy_is_valid(const char *proxy);

@@ -321,8 +321,7 @@ static int list(const struct arguments *args)
     if (config == NULL) {
         return exit_code;
     }
-    const struct option_list *providers = jwt_providers(cmd_top(config, &jwt_plugin));
-    const struct provider *items = providers->items;
+    const struct provider_list *providers = jwt_providers(cmd_top(config, &jwt_plugin));
 
     json_writer_init(&w, MAX_JSON_BYTES);
     json_write_begin(&w, NULL, '[');
@@ -330,8 +329,8 @@ static int list(const struct arguments *args)
         printf("%-16s  %-24s  %-12s  %s\n", "PROVIDER", "KID", "KEY", "THUMBPRINT");
     }
     for (size_t p = 0; p < providers->count; p++) {
-        for (size_t k = 0; k < items[p].key_count; k++) {
-            list_key(&items[p], &items[p].keys[k], args->as_json ? &w : NULL);
+        for (size_t k = 0; k < providers->items[p]->key_count; k++) {
+            list_key(providers->items[p], &providers->items[p]->keys[k], args->as_json ? &w : NULL);
         }
     }
     json_write_end(&w, ']');

@@ -184,10 +184,9 @@ static bool is_candidate(const struct arguments *args, const struct provider *pr
                                   : slice_eq(provider->issuer, issuer);
 }
 
-static int verify_with(struct arguments *args, const struct option_list *providers,
+static int verify_with(struct arguments *args, const struct provider_list *providers,
                        struct slice text)
 {
-    const struct provider *items = providers->items;
     struct verdict verdict = { .reason = JWT_ISSUER_MISMATCH };
     struct slice issuer = SLICE_ABSENT;
     struct token *token = NULL;
@@ -200,9 +199,9 @@ static int verify_with(struct arguments *args, const struct option_list *provide
         verdict.reason = peeked;
     }
     for (size_t i = 0; i < providers->count && peeked == JWT_OK && token == NULL; i++) {
-        if (is_candidate(args, &items[i], issuer)) {
-            verdict.provider = &items[i];
-            verdict.reason = verify_by(args, &items[i], text, &token);
+        if (is_candidate(args, providers->items[i], issuer)) {
+            verdict.provider = providers->items[i];
+            verdict.reason = verify_by(args, providers->items[i], text, &token);
         }
     }
     if (args->provider != NULL && verdict.provider == NULL) {
@@ -455,13 +454,12 @@ static int issue_with(struct arguments *args, struct issue *issue)
     return err == 0 ? EXIT_YES : err == ERR_IO ? EXIT_UNKNOWN : EXIT_NO;
 }
 
-static const struct provider *find_provider(const struct option_list *providers, const char *name)
+static const struct provider *find_provider(const struct provider_list *providers, const char *name)
 {
-    const struct provider *items = providers->items;
 
     for (size_t i = 0; i < providers->count; i++) {
-        if (slice_eq(items[i].element.name, slice_str(name))) {
-            return &items[i];
+        if (slice_eq(providers->items[i]->element.name, slice_str(name))) {
+            return providers->items[i];
         }
     }
     return NULL;

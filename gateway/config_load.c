@@ -103,6 +103,19 @@ static bool same_folder(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+static bool keeps_top(const struct config_loader *loader, size_t i)
+{
+    const struct config *config = loader->config;
+    const struct config *previous = loader->previous;
+    const struct gw_plugin *plugin = config->plugins[i];
+
+    return plugin->top_is_same != NULL &&
+           same_folder(previous->server.state_dir, config->server.state_dir) &&
+           same_folder(previous->server.cache_dir, config->server.cache_dir) &&
+           config_same_top_text(plugin, previous->root, loader->root) &&
+           plugin->top_is_same(previous->tops[i], config->tops[i]);
+}
+
 /* A reload: what the plugin made of the same text and files goes on instead of the new top. */
 static void share_top(struct config_loader *loader, size_t i)
 {
@@ -110,12 +123,13 @@ static void share_top(struct config_loader *loader, size_t i)
     struct config *previous = loader->previous;
     const struct gw_plugin *plugin = config->plugins[i];
 
-    if (previous == NULL || plugin->top_is_same == NULL || i >= previous->plugin_count ||
-        previous->plugins[i] != plugin ||
-        !same_folder(previous->server.state_dir, config->server.state_dir) ||
-        !same_folder(previous->server.cache_dir, config->server.cache_dir) ||
-        !config_same_top_text(plugin, previous->root, loader->root) ||
-        !plugin->top_is_same(previous->tops[i], config->tops[i])) {
+    if (previous == NULL || i >= previous->plugin_count || previous->plugins[i] != plugin) {
+        return;
+    }
+    if (!keeps_top(loader, i)) {
+        if (plugin->top_adopt != NULL) {
+            plugin->top_adopt(config->tops[i], previous->tops[i]);
+        }
         return;
     }
     if (plugin->top_done != NULL) {
@@ -265,36 +279,6 @@ struct config *config_load_with(const char *path, const struct config_load_optio
 struct config *config_load(const char *path, struct diag *diag, bool *ret_missing)
 {
     return config_load_with(path, NULL, diag, ret_missing);
-}
-
-/* One path */
-
-static const char *read_path_at(struct config_loader *loader, const char *section, const char *key)
-{
-    const struct json *object = json_get(loader->root, slice_str(section));
-    const struct json *value = json_get(object, slice_str(key));
-    const char *path = value == NULL ? NULL : options_join(&loader->ctx, section, slice_str(key));
-
-    return path == NULL ? NULL : options_read_path(&loader->ctx, value, path);
-}
-
-char *config_find_path(const char *path, const char *section, const char *key, struct diag *diag,
-                       bool *ret_missing)
-{
-    struct config_loader loader;
-    const char *found = NULL;
-
-    if (loader_init(&loader, diag, find_file(path)) < 0) {
-        diag_at(diag, DIAG_ERROR, NULL, NULL, NULL, "out of memory");
-    } else {
-        config_read_files(&loader, find_file(path));
-        found = read_path_at(&loader, section, key);
-    }
-    char *copy = found == NULL ? NULL : strdup(found);
-
-    *ret_missing = loader.missing;
-    config_unref(loader.config);
-    return copy;
 }
 
 /* Print */

@@ -444,6 +444,17 @@ struct gw_process *gw_process_of(struct gw_worker *gw_worker, const void *top)
     return NULL;
 }
 
+void *gw_worker_previous(struct gw_worker *gw_worker, const void *top)
+{
+    const struct gw_process *process = gw_process_of(gw_worker, top);
+    const struct config_view *view = process == NULL ? NULL : worker_of(gw_worker)->view;
+
+    return view != NULL && process->plugin_index < view->config->plugin_count &&
+                   view->config->plugins[process->plugin_index] == process->plugin
+               ? view->plugin_workers[process->plugin_index]
+               : NULL;
+}
+
 void *gw_process_previous(const struct gw_process *process)
 {
     return process->previous == NULL ? NULL : process->previous->state;

@@ -123,6 +123,9 @@ struct gw_plugin {
      * on in the new snapshot, and with it the workers' states and the process; config_init() must
      * then only read it, and top_ready() is not called again.  NULL: a reload makes all anew. */
     bool (*top_is_same)(const void *old, const void *top);
+    /* If it was not: take over from `old` the parts that are (they must be counted), before the routes
+     * are read.  What is made anew from them, worker_init() finds by gw_worker_previous(). */
+    void (*top_adopt)(void *top, const void *old);
 };
 
 /* While a configuration is read: the `top` of a plugin that stands before this one in the list of built-in
@@ -186,7 +189,6 @@ struct gw_reply {
     struct slice body;             /* copied */
     struct slice cache_control;    /* absent: no-store */
     struct slice etag;             /* absent: none */
-    bool pragma_no_cache;          /* for caches of HTTP/1.0 (RFC 6749 section 5.1) */
 };
 GW_API enum gw_verdict gw_reply(struct gw_call *call, const struct gw_reply *reply); /* GW_REPLY */
 
@@ -290,6 +292,9 @@ GW_API int gw_publish_to(struct gw_process *process, struct gw_worker *worker, g
  * nowhere (the gateway only checks a configuration).  Then, on any thread: call fn on the control thread
  * with the state of process_init() and a copy of `size` bytes; not called once that has ended. */
 GW_API struct gw_process *gw_process_of(struct gw_worker *worker, const void *top);
+/* In worker_init(), of a plugin with process_init(): the state that this thread has for the snapshot in
+ * use, which goes on serving until (and unless) the new one takes its place; NULL: none. */
+GW_API void *gw_worker_previous(struct gw_worker *worker, const void *top);
 typedef void gw_process_fn(void *state, const void *data);
 GW_API int gw_process_post(struct gw_process *process, gw_process_fn *fn, const void *data,
                            size_t size) MUST_CHECK;

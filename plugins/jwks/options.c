@@ -49,7 +49,14 @@ const struct option jwks_option_table[] = {
     { .name = "ca_file",
       .type = OPT_PATH,
       .offset = JWKS(ca_file),
-      .help = "Certificates (PEM) that may vouch for the server; by default the system's." },
+      .help = "Certificates (PEM) that may vouch for the server, read with the configuration; by "
+              "default "
+              "the system's." },
+    { .name = "proxy",
+      .type = OPT_STRING,
+      .offset = JWKS(proxy),
+      .help = "Fetch by this proxy (http://host:port, CONNECT for https); those of the environment "
+              "are never used." },
     { .name = "timeout",
       .type = OPT_DURATION,
       .offset = JWKS(timeout_ms),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plugins/jwks/probe.h"
 
+#include "plugins/jwks/answer.h"
 #include "plugins/jwks/discovery.h"
 
 #include <stdio.h>
@@ -58,14 +59,7 @@ static struct slice probe_fetch(struct probe *probe, const char *url)
     const struct jwks_options *options = probe->options;
     struct loop *loop = loop_new();
     struct fetcher *fetcher = loop == NULL ? NULL : fetcher_new(loop);
-    struct fetch_options fetch = {
-        .url = url,
-        .allow_http = options->allow_http,
-        .ca_file = options->ca_file,
-        .connect_timeout_ms = options->timeout_ms,
-        .timeout_ms = options->timeout_ms,
-        .max_bytes = options->max_bytes,
-    };
+    struct fetch_options fetch = jwks_question(options, url);
 
     probe->is_done = false;
     probe->body = SLICE_ABSENT;

@@ -63,9 +63,8 @@ static int compare_names(const void *a_arg, const void *b_arg)
 
 /* "a, b, c"; NULL: none, or no memory. */
 static const char *provider_names(const struct option_context *ctx,
-                                  const struct option_list *providers)
+                                  const struct provider_list *providers)
 {
-    const struct provider *items = providers->items;
     struct slice *names = arena_calloc(ctx->arena, providers->count + 1, sizeof(*names));
     const char *list = NULL;
 
@@ -73,7 +72,7 @@ static const char *provider_names(const struct option_context *ctx,
         return NULL;
     }
     for (size_t i = 0; i < providers->count; i++) {
-        names[i] = items[i].element.name;
+        names[i] = providers->items[i]->element.name;
     }
     qsort(names, providers->count, sizeof(*names), compare_names);
     for (size_t i = 0; i < providers->count; i++) {
@@ -83,8 +82,9 @@ static const char *provider_names(const struct option_context *ctx,
     return list;
 }
 
-static void unknown_provider(const struct option_context *ctx, const struct option_list *providers,
-                             const struct json *where, const char *path, struct slice name)
+static void unknown_provider(const struct option_context *ctx,
+                             const struct provider_list *providers, const struct json *where,
+                             const char *path, struct slice name)
 {
     const char *list = provider_names(ctx, providers);
     const char *remedy = list == NULL ? "there are none: add it under \"providers\""
@@ -93,16 +93,18 @@ static void unknown_provider(const struct option_context *ctx, const struct opti
     diag_at(ctx->diag, DIAG_ERROR, where, path, remedy, "no provider \"%.*s\"", SLICE_FMT(name));
 }
 
-static const struct provider *find_provider(const struct option_list *providers, struct slice name)
+/* False: there is none of this name. */
+static bool find_provider(struct jwt_alternative *alternative,
+                          const struct provider_list *providers, struct slice name)
 {
-    const struct provider *items = providers->items;
-
-    for (size_t i = 0; i < providers->count; i++) {
-        if (slice_eq(items[i].element.name, name)) {
-            return &items[i];
+    for (unsigned i = 0; i < providers->count; i++) {
+        if (slice_eq(providers->items[i]->element.name, name)) {
+            alternative->provider = providers->items[i];
+            alternative->index = i;
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 /* ---- scopes ---- */
@@ -236,8 +238,9 @@ static void read_rules(struct jwt_alternative *alternative, const struct option_
 /* ---- alternatives ---- */
 
 static void read_alternative(struct jwt_alternative *alternative,
-                             const struct option_list *providers, const struct option_context *ctx,
-                             const struct json *value, const char *path)
+                             const struct provider_list *providers,
+                             const struct option_context *ctx, const struct json *value,
+                             const char *path)
 {
     struct alternative_spec spec = { 0 };
 
@@ -250,8 +253,7 @@ static void read_alternative(struct jwt_alternative *alternative,
     if (slice_is_absent(spec.provider)) {
         return; /* reported */
     }
-    alternative->provider = find_provider(providers, spec.provider);
-    if (alternative->provider == NULL) {
+    if (!find_provider(alternative, providers, spec.provider)) {
         unknown_provider(ctx, providers, json_get(value, SLICE("provider")),
                          join_path(ctx, path, "provider"), spec.provider);
     }
@@ -283,17 +285,17 @@ static void check_issuers(const struct jwt_route *route, const struct option_con
 
 static void summarise(struct jwt_route *route)
 {
-    route->provider = route->alternatives[0].provider;
+    route->single = &route->alternatives[0];
     for (size_t i = 0; i < route->alternative_count; i++) {
         const struct jwt_alternative *one = &route->alternatives[i];
         route->has_rules |= one->scope_count > 0 || one->rule_count > 0;
-        if (one->provider != route->provider) {
-            route->provider = NULL;
+        if (route->single != NULL && one->provider != route->single->provider) {
+            route->single = NULL;
         }
     }
 }
 
-static void read_any_of(struct jwt_route *route, const struct option_list *providers,
+static void read_any_of(struct jwt_route *route, const struct provider_list *providers,
                         const struct option_context *ctx, const struct json *list, const char *path)
 {
     if (list->type != JSON_ARRAY || list->count == 0 || list->count > MAX_ALTERNATIVES) {
@@ -310,7 +312,7 @@ static void read_any_of(struct jwt_route *route, const struct option_list *provi
     }
 }
 
-int jwt_auth_read(struct jwt_route *route, const struct option_list *providers,
+int jwt_auth_read(struct jwt_route *route, const struct provider_list *providers,
                   const struct option_context *ctx, const struct json *auth, const char *path)
 {
     unsigned before = ctx->diag->errors;

@@ -49,12 +49,13 @@ static enum gw_verdict pass(struct gw_call *call, const struct token_source *sou
     return GW_NEXT;
 }
 
-/* The provider of the alternatives that has this issuer; NULL: none. */
-static const struct provider *provider_of_issuer(const struct jwt_route *route, struct slice issuer)
+/* The alternative whose provider has this issuer; NULL: none. */
+static const struct jwt_alternative *alternative_of(const struct jwt_route *route,
+                                                    struct slice issuer)
 {
     for (size_t i = 0; i < route->alternative_count; i++) {
         if (slice_eq(route->alternatives[i].provider->issuer, issuer)) {
-            return route->alternatives[i].provider;
+            return &route->alternatives[i];
         }
     }
     return NULL;
@@ -71,12 +72,13 @@ static size_t max_token_bytes(const struct jwt_route *route)
     return max;
 }
 
+/* The first alternative with the token's provider, whichever else has it, too. */
 static enum jwt_reason choose_provider(const struct jwt_route *route, struct slice text,
-                                       struct arena *arena, const struct provider **ret)
+                                       struct arena *arena, const struct jwt_alternative **ret)
 {
     struct slice issuer;
 
-    *ret = route->provider;
+    *ret = route->single;
     if (*ret != NULL) {
         return JWT_OK;
     }
@@ -87,18 +89,19 @@ static enum jwt_reason choose_provider(const struct jwt_route *route, struct sli
     if (reason != JWT_OK) {
         return reason;
     }
-    *ret = provider_of_issuer(route, issuer);
+    *ret = alternative_of(route, issuer);
     return *ret == NULL ? JWT_ISSUER_MISMATCH : JWT_OK;
 }
 
 /* NULL also when the keys have changed since: whether they would vouch for it again must be seen. */
-static struct token *find_of_provider(struct jwt_worker *worker, uint64_t hash, struct slice text,
-                                      const struct provider *provider)
+static struct token *find_of_issuer(struct jwt_worker *worker, uint64_t hash, struct slice text,
+                                    const struct jwt_issuer *issuer)
 {
-    struct token *token = token_cache_find(&worker->cache, hash, text, provider);
+    struct token_cache *cache = &worker->cache->tokens;
+    struct token *token = token_cache_find(cache, hash, text, issuer->provider);
 
-    if (token != NULL && token->generation != worker->keys[provider->index].generation) {
-        token_cache_remove(&worker->cache, token);
+    if (token != NULL && token->generation != issuer->keys.generation) {
+        token_cache_remove(cache, token);
         return NULL;
     }
     return token;
@@ -107,11 +110,12 @@ static struct token *find_of_provider(struct jwt_worker *worker, uint64_t hash, 
 static struct token *find_cached(struct jwt_worker *worker, const struct jwt_route *route,
                                  uint64_t hash, struct slice text)
 {
-    if (route->provider != NULL) {
-        return find_of_provider(worker, hash, text, route->provider);
+    if (route->single != NULL) {
+        return find_of_issuer(worker, hash, text, worker->issuers[route->single->index]);
     }
     for (size_t i = 0; i < route->alternative_count; i++) {
-        struct token *token = find_of_provider(worker, hash, text, route->alternatives[i].provider);
+        struct token *token =
+            find_of_issuer(worker, hash, text, worker->issuers[route->alternatives[i].index]);
         if (token != NULL) {
             return token;
         }
@@ -128,24 +132,24 @@ static void note_kid(struct gw_request *req, struct slice kid)
     gw_attr_set(req, GW_ATTR_KID, arena_copy(gw_arena(req), kid));
 }
 
-/* A token that the cache does not have. */
+/* A token that the cache does not have; *ret_by: whose provider it is checked against; NULL: none. */
 static enum jwt_reason verify_new(struct gw_call *call, struct slice text, struct arena *arena,
-                                  const struct provider **ret_provider, struct verify_result *ret)
+                                  const struct jwt_alternative **ret_by, struct verify_result *ret)
 {
     struct jwt_worker *worker = call->worker;
     uint64_t start = clock_precise_ns();
-    enum jwt_reason reason = choose_provider(call->config, text, arena, ret_provider);
-    const struct provider *provider = *ret_provider;
+    enum jwt_reason reason = choose_provider(call->config, text, arena, ret_by);
 
     *ret = (struct verify_result){ 0 };
     if (reason != JWT_OK) {
         return reason;
     }
-    gw_attr_set(call->req, GW_ATTR_PROVIDER, provider->element.name);
-    reason = verify_token(&worker->keys[provider->index], text, gw_unix_time(), arena, ret);
-    if (worker->durations[provider->index] != NULL) {
-        gw_histogram_add_us(worker->durations[provider->index],
-                            (clock_precise_ns() - start) / 1000);
+    struct jwt_issuer *issuer = worker->issuers[(*ret_by)->index];
+
+    gw_attr_set(call->req, GW_ATTR_PROVIDER, issuer->provider->element.name);
+    reason = verify_token(&issuer->keys, text, gw_unix_time(), arena, ret);
+    if (issuer->durations != NULL) {
+        gw_histogram_add_us(issuer->durations, (clock_precise_ns() - start) / 1000);
     }
     if (reason != JWT_OK) {
         note_kid(call->req, ret->kid);
@@ -162,28 +166,32 @@ static enum gw_verdict on_waited(struct gw_call *call)
 }
 
 /* A refusal that newer keys might turn: GW_WAIT for them, or GW_REPLY with the final *reason. */
-static enum gw_verdict consider_newer_keys(struct gw_call *call, const struct provider *provider,
+static enum gw_verdict consider_newer_keys(struct gw_call *call, unsigned index,
                                            const struct verify_result *result,
                                            enum jwt_reason *reason)
 {
-    struct jwt_worker *worker = call->worker;
+    const struct jwt_worker *worker = call->worker;
+    struct jwt_issuer *issuer = worker->issuers[index];
     struct jwt_state *state = call->state;
-    struct remote *remote = &worker->remotes[provider->index];
 
     if (*reason == JWT_SIGNATURE_INVALID && slice_is_absent(result->kid) &&
-        worker->keys[provider->index].remote == NULL) {
+        issuer->keys.remote == NULL) {
         *reason = JWT_JWKS_UNAVAILABLE;
     }
     if (*reason != JWT_KID_UNKNOWN) {
         return GW_REPLY;
     }
     if (state->has_waited) {
-        *reason = remote_missed(remote, result->kid, state->was_answered);
+        *reason = remote_missed(&issuer->remote, result->kid, state->was_answered);
         return GW_REPLY;
     }
     state->has_waited = true;
-    return remote_wait_begin(call, remote, result->kid, result->may_be_newer, &state->wait,
-                             on_waited, reason);
+    return remote_wait_begin(call, &issuer->remote,
+                             &(struct remote_question){ .process = worker->process,
+                                                        .provider_index = index,
+                                                        .kid = result->kid,
+                                                        .may_be_newer = result->may_be_newer },
+                             &state->wait, on_waited, reason);
 }
 
 static enum gw_verdict on_miss(struct gw_call *call, const struct token_found *found, uint64_t hash)
@@ -191,16 +199,16 @@ static enum gw_verdict on_miss(struct gw_call *call, const struct token_found *f
     char memory[SCRATCH_BYTES] __attribute__((aligned(16)));
     struct jwt_worker *worker = call->worker;
     struct jwt_state *state = call->state;
-    const struct provider *provider = NULL;
+    const struct jwt_alternative *by = NULL;
     enum gw_verdict verdict = GW_REPLY;
     struct verify_result result;
     struct arena arena;
 
     (*worker->misses)++;
     arena_init(&arena, memory, sizeof(memory), MAX_SCRATCH_BYTES);
-    enum jwt_reason reason = verify_new(call, found->token, &arena, &provider, &result);
-    if (reason != JWT_OK && provider != NULL && provider->has_jwks) {
-        verdict = consider_newer_keys(call, provider, &result, &reason);
+    enum jwt_reason reason = verify_new(call, found->token, &arena, &by, &result);
+    if (reason != JWT_OK && by != NULL && by->provider->has_jwks) {
+        verdict = consider_newer_keys(call, by->index, &result, &reason);
     }
     arena_done(&arena);
     if (verdict == GW_WAIT) {
@@ -210,7 +218,7 @@ static enum gw_verdict on_miss(struct gw_call *call, const struct token_found *f
         return jwt_refuse(call, reason, SLICE_ABSENT);
     }
     state->identity.token = result.token;
-    token_cache_add(&worker->cache, hash, state->identity.token);
+    token_cache_add(&worker->cache->tokens, hash, state->identity.token);
     set_attributes(call->req, state->identity.token);
     return pass(call, found->source);
 }
@@ -230,7 +238,7 @@ static enum gw_verdict on_hit(struct gw_call *call, const struct token_found *fo
         return pass(call, found->source);
     }
     if (reason == JWT_TOKEN_EXPIRED) {
-        token_cache_remove(&worker->cache, token);
+        token_cache_remove(&worker->cache->tokens, token);
     }
     return jwt_refuse(call, reason, SLICE_ABSENT);
 }
@@ -241,8 +249,8 @@ enum gw_verdict jwt_on_request(struct gw_call *call)
     struct jwt_worker *worker = call->worker;
     struct token_found found;
 
-    if (route->provider != NULL) {
-        gw_attr_set(call->req, GW_ATTR_PROVIDER, route->provider->element.name);
+    if (route->single != NULL) {
+        gw_attr_set(call->req, GW_ATTR_PROVIDER, route->single->provider->element.name);
     }
     enum jwt_reason reason = token_find(call->req, route, &found);
     if (route->is_optional &&

@@ -6,10 +6,13 @@
 #include "plugins/jwt/decide.h"
 #include "plugins/jwt/worker.h"
 
+#include <stdlib.h>
+
 const char jwt_identity_slot = 0;
 
 struct top {
-    struct option_list providers; /* struct provider */
+    struct option_list specs; /* struct provider, as read */
+    struct provider_list providers;
 };
 
 /* ---- configuration ---- */
@@ -17,7 +20,7 @@ struct top {
 static const struct option top_options[] = {
     { .name = "providers",
       .type = OPT_MAP,
-      .offset = offsetof(struct top, providers),
+      .offset = offsetof(struct top, specs),
       .sub = provider_options,
       .sub_size = sizeof(struct provider),
       .has_element = true,
@@ -77,28 +80,38 @@ static const struct option route_options[] = {
 static int top_init(void *top_arg, const struct option_context *ctx)
 {
     struct top *top = top_arg;
-    struct provider *providers = top->providers.items;
-    int err = 0;
+    const struct provider *specs = top->specs.items;
+    unsigned before = ctx->diag->errors;
 
-    for (size_t i = 0; i < top->providers.count; i++) {
-        providers[i].index = (unsigned)i;
-        int one = provider_init(&providers[i], ctx);
-        err = one < 0 ? one : err;
+    top->providers.items = calloc(top->specs.count + 1, sizeof(struct provider *));
+    if (top->providers.items == NULL) {
+        return ERR_NO_MEMORY;
     }
-    return err;
+    for (size_t i = 0; i < top->specs.count; i++) {
+        struct provider *provider = provider_new(&specs[i], ctx);
+
+        if (provider != NULL) {
+            top->providers.items[top->providers.count++] = provider;
+        }
+    }
+    if (top->providers.count == top->specs.count) {
+        return 0;
+    }
+    return ctx->diag->errors == before ? ERR_NO_MEMORY : ERR_CONFIG;
 }
 
 static void top_done(void *top_arg)
 {
     struct top *top = top_arg;
-    struct provider *providers = top->providers.items;
 
     for (size_t i = 0; i < top->providers.count; i++) {
-        provider_done(&providers[i]);
+        provider_unref(top->providers.items[i]);
     }
+    free(top->providers.items);
+    top->providers = (struct provider_list){ .items = NULL };
 }
 
-const struct option_list *jwt_providers(const void *top_arg)
+const struct provider_list *jwt_providers(const void *top_arg)
 {
     const struct top *top = top_arg;
 
@@ -108,21 +121,36 @@ const struct option_list *jwt_providers(const void *top_arg)
 /* Providers are read in the order of the text, which is the same. */
 static bool top_is_same(const void *old_arg, const void *top_arg)
 {
-    const struct top *old = old_arg;
-    const struct top *top = top_arg;
-    const struct provider *before = old->providers.items;
-    const struct provider *now = top->providers.items;
+    const struct provider_list *old = jwt_providers(old_arg);
+    const struct provider_list *list = jwt_providers(top_arg);
 
-    if (old->providers.count != top->providers.count) {
+    if (old->count != list->count) {
         return false;
     }
-    for (size_t i = 0; i < top->providers.count; i++) {
-        if (!slice_eq(before[i].element.name, now[i].element.name) ||
-            !provider_has_same_keys(&before[i], &now[i])) {
+    for (size_t i = 0; i < list->count; i++) {
+        if (!provider_is_same(old->items[i], list->items[i])) {
             return false;
         }
     }
     return true;
+}
+
+static void top_adopt(void *top_arg, const void *old_arg)
+{
+    const struct provider_list *old = jwt_providers(old_arg);
+    struct top *top = top_arg;
+
+    for (size_t i = 0; i < top->providers.count; i++) {
+        struct provider **one = &top->providers.items[i];
+
+        for (size_t k = 0; k < old->count; k++) {
+            if (provider_is_same(old->items[k], *one)) {
+                provider_unref(*one);
+                *one = provider_ref(old->items[k]);
+                break;
+            }
+        }
+    }
 }
 
 uint64_t jwt_number(void)
@@ -164,19 +192,15 @@ static int config_init(void *config, void *top_arg, const struct option_context 
 static void lint(const void *top_arg, const struct option_context *ctx,
                  const struct gw_lint_route *routes, size_t count)
 {
-    const struct top *top = top_arg;
-
-    jwt_lint(&top->providers, ctx, routes, count);
+    jwt_lint(jwt_providers(top_arg), ctx, routes, count);
 }
 
 /* ---- keys of the issuers ---- */
 
-static int process_init(struct gw_process *process, const void *top_arg, void **ret_state)
+static int process_init(struct gw_process *process, const void *top, void **ret_state)
 {
-    const struct top *top = top_arg;
     struct remote_process *remote;
-    int err = remote_process_new(process, top->providers.items, top->providers.count,
-                                 jwt_worker_remote, &remote);
+    int err = remote_process_new(process, jwt_providers(top), jwt_worker_remote, &remote);
 
     *ret_state = remote;
     return err;
@@ -187,15 +211,15 @@ static void process_done(void *state)
     remote_process_free(state);
 }
 
-static void probe(const void *top_arg, gw_probe_fn *say, void *arg)
+static void probe(const void *top, gw_probe_fn *say, void *arg)
 {
-    const struct top *top = top_arg;
-    const struct provider *providers = top->providers.items;
+    const struct provider_list *providers = jwt_providers(top);
 
-    for (size_t i = 0; i < top->providers.count; i++) {
-        if (providers[i].has_jwks) {
-            jwks_probe(&providers[i].jwks, providers[i].element.name, providers[i].issuer, say,
-                       arg);
+    for (size_t i = 0; i < providers->count; i++) {
+        const struct provider *provider = providers->items[i];
+
+        if (provider->has_jwks) {
+            jwks_probe(&provider->jwks, provider->element.name, provider->issuer, say, arg);
         }
     }
 }
@@ -212,6 +236,7 @@ const struct gw_plugin jwt_plugin = {
     .config_init = config_init,
     .top_done = top_done,
     .top_is_same = top_is_same,
+    .top_adopt = top_adopt,
     .worker_init = jwt_worker_init,
     .worker_done = jwt_worker_done,
     .state_size = sizeof(struct jwt_state),

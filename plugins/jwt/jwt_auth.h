@@ -28,6 +28,7 @@ enum jwt_revocation { JWT_REVOCATION_FILTERED, JWT_REVOCATION_STRICT, JWT_REVOCA
 /* One way to pass a route. */
 struct jwt_alternative {
     const struct provider *provider;
+    unsigned index; /* of the provider in its snapshot */
     enum jwt_revocation revocation;
     struct slice *scopes;
     size_t scope_count;
@@ -43,7 +44,7 @@ struct jwt_route {
     bool forward_token;
     bool is_optional;
     bool has_rules;
-    const struct provider *provider; /* when all alternatives have the same; else NULL */
+    const struct jwt_alternative *single; /* when all alternatives have one provider; else NULL */
     struct jwt_alternative *alternatives;
     size_t alternative_count;
 };
@@ -65,14 +66,14 @@ bool jwt_route_has_auth(const struct json *route);
 /* For `explain`: use these as the fetched keys of the providers that have some, in the plugin's state of
  * one worker.  ERR_NO_MEMORY. */
 int jwt_set_keys(void *worker, struct jwks_set *set) MUST_CHECK;
-/* The providers (struct provider) of the plugin's `top`. */
-const struct option_list *jwt_providers(const void *top);
+/* The providers of the plugin's `top`. */
+const struct provider_list *jwt_providers(const void *top);
 
 /* In auth_config.c: read "auth" into `route`; errors go to ctx->diag. ERR_CONFIG. */
-int jwt_auth_read(struct jwt_route *route, const struct option_list *providers,
+int jwt_auth_read(struct jwt_route *route, const struct provider_list *providers,
                   const struct option_context *ctx, const struct json *auth,
                   const char *path) MUST_CHECK;
 
 /* In lint.c: what is dangerous about providers, and about who may pass which route. */
-void jwt_lint(const struct option_list *providers, const struct option_context *ctx,
+void jwt_lint(const struct provider_list *providers, const struct option_context *ctx,
               const struct gw_lint_route *routes, size_t count);

@@ -57,7 +57,7 @@ static int read_open_file(int fd, bool is_secret, const struct key_place *at, co
 
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)KEY_FILE_MAX_BYTES) {
         diag_at(at->ctx->diag, DIAG_ERROR, at->where, at->path, NULL,
-                "%s is not a file of at most 256 KiB", file);
+                "%s is not a file of at most 1 MiB", file);
         return ERR_CONFIG;
     }
     if (is_secret && !mode_is_private(&st)) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bytes of a key or a secret: from a file or the environment.  They are OPENSSL_malloc'ed and wiped
+/* The bytes of keys, secrets, certificates: from a file or the environment.  They are OPENSSL_malloc'ed and wiped
  * when they go.  Mistakes go to the diag of the place. */
 #pragma once
 
 #include "core/options.h"
 #include "plugins/jwt/jwk.h"
 
-#define KEY_FILE_MAX_BYTES JWK_MAX_BYTES
+#define KEY_FILE_MAX_BYTES ((size_t)1 << 20)
 
 /* Where in the configuration a key is named. */
 struct key_place {

@@ -13,7 +13,7 @@
 
 struct lint {
     const struct option_context *ctx;
-    const struct provider *providers;
+    struct provider *const *providers;
     size_t provider_count;
     const struct gw_lint_route *routes;
     size_t route_count;
@@ -150,11 +150,11 @@ static void report_same_key(const struct lint *lint, const struct provider *prov
 /* Report the first earlier key that is the same. */
 static void check_same_key(const struct lint *lint, size_t provider_index, size_t key_index)
 {
-    const struct provider *provider = &lint->providers[provider_index];
+    const struct provider *provider = lint->providers[provider_index];
     const struct jwk *jwk = &provider->keys[key_index];
 
     for (size_t p = 0; p <= provider_index; p++) {
-        const struct provider *other = &lint->providers[p];
+        const struct provider *other = lint->providers[p];
         size_t end = p == provider_index ? key_index : other->key_count;
 
         if (p == provider_index && jwk->key.type != JWA_KEY_OCT) {
@@ -247,7 +247,7 @@ static void check_skew(const struct lint *lint, const struct provider *provider)
 
 static void check_provider(const struct lint *lint, size_t index)
 {
-    const struct provider *provider = &lint->providers[index];
+    const struct provider *provider = lint->providers[index];
 
     check_claims(lint, provider);
     check_skew(lint, provider);
@@ -375,7 +375,7 @@ static void check_public_upstream(const struct lint *lint, const struct gw_lint_
     }
 }
 
-void jwt_lint(const struct option_list *providers, const struct option_context *ctx,
+void jwt_lint(const struct provider_list *providers, const struct option_context *ctx,
               const struct gw_lint_route *routes, size_t count)
 {
     const struct lint lint = {
@@ -388,7 +388,7 @@ void jwt_lint(const struct option_list *providers, const struct option_context *
 
     for (size_t i = 0; i < providers->count; i++) {
         check_provider(&lint, i);
-        check_upstreams(&lint, &lint.providers[i]);
+        check_upstreams(&lint, lint.providers[i]);
     }
     for (size_t i = 0; i < count; i++) {
         if (is_public(&routes[i])) {

@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plugins/jwt/provider.h"
 
+#include "core/fetch.h"
 #include "core/headers.h"
+#include "plugins/jwt/key_file.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 
 #include <stdlib.h>
+
+#define MAX_MEMORY ((size_t)8 << 20)
 
 struct token_spec {
     struct slice header, scheme, cookie, query;
@@ -145,11 +153,11 @@ static void read_audiences(struct provider *provider, const struct option_contex
         return;
     }
     if (json_is(value, JSON_ARRAY) && value->count > 0) {
-        items = arena_calloc(ctx->arena, value->count, sizeof(*items));
+        items = arena_calloc(&provider->memory, value->count, sizeof(*items));
         for (const struct json *item = value->child; items != NULL && item != NULL;
              item = item->next) {
             if (item->type == JSON_STRING && item->text.len > 0) {
-                items[count++] = arena_copy(ctx->arena, item->text);
+                items[count++] = arena_copy(&provider->memory, item->text);
             }
         }
     }
@@ -233,20 +241,54 @@ static void read_token_source(struct provider *provider, const struct option_con
     if (spec.cookie.len > 0 || spec.query.len > 0) {
         bool is_cookie = spec.cookie.len > 0;
         source->place = is_cookie ? TOKEN_IN_COOKIE : TOKEN_IN_QUERY;
-        source->name = is_cookie ? spec.cookie : spec.query;
+        source->name = arena_copy(&provider->memory, is_cookie ? spec.cookie : spec.query);
         source->scheme = SLICE("");
         return;
     }
-    source->name = lower_copy(ctx->arena, spec.header);
+    source->name = lower_copy(&provider->memory, spec.header);
     if (!header_name_is_valid(source->name)) {
         diag_at(ctx->diag, DIAG_ERROR, provider->token_json, path, NULL,
                 "\"%.*s\" is not a header name", SLICE_FMT(spec.header));
     }
     if (!slice_is_absent(spec.scheme)) {
-        source->scheme = spec.scheme;
+        source->scheme = arena_copy(&provider->memory, spec.scheme);
     } else if (!slice_eq(source->name, SLICE("authorization"))) {
         source->scheme = SLICE("");
     }
+}
+
+static bool has_certificate(struct slice pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len); /* a file of at most 1 MiB */
+    X509 *certificate = bio == NULL ? NULL : PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    bool found = certificate != NULL;
+
+    X509_free(certificate);
+    BIO_free(bio);
+    ERR_clear_error();
+    return found;
+}
+
+/* Certificates count as they are now, for as long as this provider lives. */
+static void read_ca(struct provider *provider, const struct option_context *ctx,
+                    const struct json *where, const char *path)
+{
+    struct key_place at = { .ctx = ctx, .where = where, .path = path };
+    struct jwks_options *jwks = &provider->jwks;
+    struct key_bytes bytes = { 0 };
+
+    if (jwks->ca_file == NULL || key_read_file(&at, jwks->ca_file, false, &bytes) < 0) {
+        return;
+    }
+    jwks->ca = arena_copy(&provider->memory, slice_of(bytes.ptr, bytes.len));
+    if (slice_is_absent(jwks->ca)) {
+        key_fail(&at, NULL, "out of memory");
+    } else if (!has_certificate(jwks->ca)) {
+        diag_at(ctx->diag, DIAG_ERROR, where, path, NULL, "%s holds no certificate (PEM)",
+                jwks->ca_file);
+    }
+    key_bytes_done(&bytes);
+    jwks->ca_file = NULL; /* its text goes with the snapshot */
 }
 
 /* The options were read if the defaults are there. */
@@ -276,20 +318,53 @@ static void check_jwks(struct provider *provider, const struct option_context *c
         diag_at(ctx->diag, DIAG_ERROR, where, path, "use RS256 or another public-key algorithm",
                 "keys that are published cannot be secrets of HS algorithms");
     }
-    const char *url = arena_strdup(ctx->arena, jwks->discovery ? provider->issuer : jwks->uri);
-    if (url != NULL && !fetch_url_is_valid(url, jwks->allow_http)) {
+    const char *url = jwks->discovery ? provider->issuer.ptr : jwks->uri.ptr;
+    if (!fetch_url_is_valid(url, jwks->allow_http)) {
         diag_at(ctx->diag, DIAG_ERROR, where, path,
                 "plain http needs \"allow_http\": true, and is for tests", "%s is no https address",
                 url);
     }
+    if (!slice_is_absent(jwks->proxy) && !fetch_proxy_is_valid(jwks->proxy.ptr)) {
+        diag_at(ctx->diag, DIAG_ERROR, where, path, "write \"http://host:port\"",
+                "%s is no proxy, or one with a password", jwks->proxy.ptr);
+    }
+    read_ca(provider, ctx, where, path);
 }
 
-int provider_init(struct provider *provider, const struct option_context *ctx)
-{
-    unsigned before = ctx->diag->errors;
+/* ---- life ---- */
 
+static void own_text(struct provider *provider, struct slice *text, bool *ok)
+{
+    const char *copy = text->ptr == NULL ? NULL : arena_strdup(&provider->memory, *text);
+
+    *ok = *ok && (copy == NULL) == (text->ptr == NULL);
+    text->ptr = copy;
+}
+
+/* The configuration's memory goes with its snapshot. */
+static bool own_texts(struct provider *provider)
+{
+    struct option_strings *types = &provider->token_types;
+    struct slice *items = arena_calloc(&provider->memory, types->count + 1, sizeof(*items));
+    bool ok = items != NULL;
+
+    own_text(provider, &provider->element.name, &ok);
+    own_text(provider, &provider->issuer, &ok);
+    own_text(provider, &provider->jwks.uri, &ok);
+    own_text(provider, &provider->jwks.proxy, &ok);
+    for (size_t i = 0; ok && i < types->count; i++) {
+        items[i] = types->items[i];
+        own_text(provider, &items[i], &ok);
+    }
+    types->items = items;
+    provider->element.where = json_copy(&provider->memory, provider->element.where);
+    return ok && provider->element.where != NULL;
+}
+
+static void read_all(struct provider *provider, const struct option_context *ctx)
+{
     if (provider->audiences_json == NULL || provider->algorithms_json == NULL) {
-        return ERR_CONFIG; /* reported as missing */
+        return; /* reported as missing */
     }
     read_audiences(provider, ctx);
     read_algorithms(provider, ctx);
@@ -306,15 +381,55 @@ int provider_init(struct provider *provider, const struct option_context *ctx)
     /* The JSON text does not outlive the reading. */
     provider->audiences_json = provider->algorithms_json = NULL;
     provider->keys_json = provider->token_json = NULL;
-    return ctx->diag->errors == before ? 0 : ERR_CONFIG;
 }
 
-void provider_done(struct provider *provider)
+struct provider *provider_new(const struct provider *spec, const struct option_context *ctx)
 {
+    struct provider *provider = calloc(1, sizeof(*provider));
+    unsigned before = ctx->diag->errors;
+
+    if (provider == NULL) {
+        return NULL;
+    }
+    *provider = *spec;
+    provider->refs = 1;
+    arena_init(&provider->memory, NULL, 0, MAX_MEMORY);
+    if (!own_texts(provider)) {
+        provider_unref(provider);
+        return NULL;
+    }
+    read_all(provider, ctx);
+    if (ctx->diag->errors != before || spec->audiences_json == NULL ||
+        spec->algorithms_json == NULL) {
+        provider_unref(provider);
+        return NULL;
+    }
+    return provider;
+}
+
+struct provider *provider_ref(struct provider *provider)
+{
+    __atomic_fetch_add(&provider->refs, 1, __ATOMIC_RELAXED);
+    return provider;
+}
+
+void provider_unref(struct provider *provider)
+{
+    if (provider == NULL || __atomic_sub_fetch(&provider->refs, 1, __ATOMIC_ACQ_REL) > 0) {
+        return;
+    }
     for (size_t i = 0; i < provider->key_count; i++) {
         jwa_key_done(&provider->keys[i].key);
     }
     free(provider->keys);
-    provider->keys = NULL;
-    provider->key_count = 0;
+    arena_done(&provider->memory);
+    free(provider);
+}
+
+bool provider_is_same(const struct provider *a, const struct provider *b)
+{
+    return slice_eq(a->element.name, b->element.name) &&
+           json_equal(a->element.where, b->element.where) &&
+           slice_is_absent(a->jwks.ca) == slice_is_absent(b->jwks.ca) &&
+           slice_eq(a->jwks.ca, b->jwks.ca) && provider_has_same_keys(a, b);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who may issue tokens, and how we know that it was them.  Built when a snapshot is built, then
- * read-only and shared by all threads. */
+ * read-only and shared by all threads, and by later snapshots that say the same of it. */
 #pragma once
 
 #include "core/options.h"
@@ -19,8 +19,9 @@ struct token_source {
 };
 
 struct provider {
-    struct option_element element; /* name */
-    unsigned index;
+    struct option_element element; /* name, and its own copy of the text */
+    int refs;                      /* atomic */
+    struct arena memory;           /* of all texts */
 
     /* As read. */
     struct slice issuer;
@@ -43,13 +44,22 @@ struct provider {
 
 extern const struct option provider_options[];
 
-/* Finish a provider that the options were read into; all errors go to ctx->diag. ERR_CONFIG. */
-int provider_init(struct provider *provider, const struct option_context *ctx) MUST_CHECK;
-void provider_done(struct provider *provider);
-/* Two providers of the same text: did they find the same keys in files and environment? */
-bool provider_has_same_keys(const struct provider *a, const struct provider *b);
+struct provider_list {
+    struct provider **items;
+    size_t count;
+};
 
-/* Of provider.c and provider_keys.c: "providers.X.name" for messages, in the arena; the list `keys`. */
+/* From a struct that the options were read into, a provider with one reference; all errors go to
+ * ctx->diag.  NULL: no memory, or errors. */
+struct provider *provider_new(const struct provider *spec, const struct option_context *ctx);
+struct provider *provider_ref(struct provider *provider);
+void provider_unref(struct provider *provider); /* any thread; NULL is fine */
+/* The same name and text, and the same in all files and the environment? */
+bool provider_is_same(const struct provider *a, const struct provider *b);
+
+/* Between provider.c and provider_keys.c: "providers.X.name" for messages, in the context's arena; the list
+ * `keys`. */
 const char *provider_path(const struct provider *provider, const struct option_context *ctx,
                           const char *name);
 void provider_read_keys(struct provider *provider, const struct option_context *ctx);
+bool provider_has_same_keys(const struct provider *a, const struct provider *b);

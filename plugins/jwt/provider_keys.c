@@ -91,7 +91,7 @@ static void add_key(const struct key_entry *at, struct jwk *jwk)
     struct provider *provider = at->provider;
     const char *fault = NULL;
 
-    jwk->kid = arena_copy(at->place.ctx->arena, jwk->kid);
+    jwk->kid = arena_copy(&provider->memory, jwk->kid);
     for (size_t i = 0; i < provider->key_count && !slice_is_absent(jwk->kid); i++) {
         if (slice_eq(provider->keys[i].kid, jwk->kid)) {
             diag_at(at->place.ctx->diag, DIAG_ERROR, at->place.where, at->place.path,

@@ -19,8 +19,9 @@ struct remote_process;
 struct remote;
 typedef struct remote *remote_find_fn(void *worker, unsigned provider_index);
 
-/* Stores for the providers that have jwks; *ret NULL: there are none. `find` is kept. */
-int remote_process_new(struct gw_process *process, const struct provider *providers, size_t count,
+/* In process_init(): watch the keys of the providers that have jwks; *ret NULL: there are none.  What the
+ * process before has fetched is there at once.  `find` is kept. */
+int remote_process_new(struct gw_process *process, const struct provider_list *providers,
                        remote_find_fn *find, struct remote_process **ret) MUST_CHECK;
 void remote_process_free(struct remote_process *remote); /* NULL is fine */
 
@@ -28,14 +29,12 @@ void remote_process_free(struct remote_process *remote); /* NULL is fine */
 
 struct remote_news; /* what a store last said */
 
-struct remote {                 /* of one worker and one provider */
-    struct gw_process *process; /* NULL: keys are never fetched */
+struct remote { /* of one worker and one provider */
     struct verify_keys *keys;
-    unsigned provider_index;
     uint64_t miss_ms;         /* how long a kid counts as missing */
     struct remote_news *news; /* NULL: none yet */
-    uint64_t news_count;
-    uint64_t asked_ms; /* 0: no question is open */
+    uint64_t news_count;      /* of those that answer */
+    uint64_t asked_ms;        /* 0: no question is open */
     struct gw_waitlist waiters;
     unsigned waiting;
     struct {
@@ -43,20 +42,26 @@ struct remote {                 /* of one worker and one provider */
     } misses[REMOTE_MISSES];
 };
 
+/* A token's kid that the keys do not have, and where to ask for newer ones. */
+struct remote_question {
+    struct gw_process *process; /* of the request's snapshot; NULL: keys are never fetched */
+    unsigned provider_index;    /* in that snapshot */
+    struct slice kid;
+    bool may_be_newer; /* as in struct verify_result */
+};
+
 struct remote_wait {       /* of one request */
     struct remote *remote; /* NULL: does not wait */
     uint64_t news_count;   /* when the wait began */
 };
 
-void remote_init(struct remote *remote, struct gw_process *process, struct verify_keys *keys,
-                 const struct provider *provider);
+void remote_init(struct remote *remote, struct verify_keys *keys, const struct provider *provider);
 void remote_done(struct remote *remote);
 
-/* The keys do not have the token's kid.  GW_WAIT: `fn` follows, which must call remote_wait_end() first;
- * else refuse with *ret_reason. `may_be_newer` as in struct verify_result. */
-enum gw_verdict remote_wait_begin(struct gw_call *call, struct remote *remote, struct slice kid,
-                                  bool may_be_newer, struct remote_wait *wait, gw_hook_fn *fn,
-                                  enum jwt_reason *ret_reason);
+/* GW_WAIT: `fn` follows, which must call remote_wait_end() first; else refuse with *ret_reason. */
+enum gw_verdict remote_wait_begin(struct gw_call *call, struct remote *remote,
+                                  const struct remote_question *question, struct remote_wait *wait,
+                                  gw_hook_fn *fn, enum jwt_reason *ret_reason);
 /* The wait is over, by an answer, its time, or the end of the request.  Once more is harmless.  True:
  * there was an answer. */
 bool remote_wait_end(struct remote_wait *wait);

@@ -221,3 +221,15 @@ void token_cache_remove(struct token_cache *cache, struct token *token)
     }
     token_unref(token);
 }
+
+void token_cache_drop(struct token_cache *cache, const struct provider *provider)
+{
+    struct token *next;
+
+    for (struct token *token = cache->oldest; token != NULL; token = next) {
+        next = token->newer;
+        if (token->provider == provider) {
+            token_cache_remove(cache, token);
+        }
+    }
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Verified tokens of one worker and one snapshot: neither outlives the keys that vouched for it.  The
+/* Verified tokens of one worker: none outlives the keys that vouched for it, nor its provider.  The
  * key is the whole token and its provider; the hash is keyed and only finds the place.  Bounded in
  * entries and bytes, oldest unused first.  A token is one allocation (and a memo), counted plainly:
  * requests hold references until their end. */
@@ -46,7 +46,7 @@ struct token_cache {
     struct token *oldest, *newest;
     size_t count, bytes;
     size_t max_entries, max_bytes;
-    uint64_t *gauge; /* of entries; may be NULL; shared with other snapshots' caches */
+    uint64_t *gauge; /* of entries; may be NULL */
 };
 
 /* A deep copy of claims and text with one reference; NULL: no memory.  kid may be absent. */
@@ -68,3 +68,5 @@ struct token *token_cache_find(struct token_cache *cache, uint64_t hash, struct 
 /* Takes its own reference; makes room; a token over the limits is just not kept. */
 void token_cache_add(struct token_cache *cache, uint64_t hash, struct token *token);
 void token_cache_remove(struct token_cache *cache, struct token *token);
+/* Remove all tokens of a provider: before it goes. */
+void token_cache_drop(struct token_cache *cache, const struct provider *provider);

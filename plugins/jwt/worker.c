@@ -6,6 +6,94 @@
 
 #define MAX_LABELS 200u
 
+/* ---- the tokens ---- */
+
+static struct jwt_cache *cache_new(struct gw_worker *gw)
+{
+    struct jwt_cache *cache = calloc(1, sizeof(*cache));
+
+    if (cache == NULL) {
+        return NULL;
+    }
+    cache->users = 1;
+    if (token_cache_init(&cache->tokens, TOKEN_CACHE_MAX_ENTRIES, TOKEN_CACHE_MAX_BYTES,
+                         gw_counter(gw, "jwtgate_token_cache_entries", "")) < 0) {
+        free(cache);
+        return NULL;
+    }
+    return cache;
+}
+
+static struct jwt_cache *cache_ref(struct jwt_cache *cache)
+{
+    cache->users++;
+    return cache;
+}
+
+static void cache_unref(struct jwt_cache *cache)
+{
+    if (cache == NULL || --cache->users > 0) {
+        return;
+    }
+    token_cache_done(&cache->tokens);
+    free(cache);
+}
+
+/* ---- one provider ---- */
+
+static void issuer_unref(struct jwt_issuer *issuer)
+{
+    if (issuer == NULL || --issuer->users > 0) {
+        return;
+    }
+    token_cache_drop(&issuer->cache->tokens, issuer->provider);
+    cache_unref(issuer->cache);
+    verify_keys_done(&issuer->keys);
+    remote_done(&issuer->remote);
+    provider_unref(issuer->provider);
+    free(issuer);
+}
+
+static struct jwt_issuer *issuer_new(struct gw_worker *gw, struct provider *provider,
+                                     struct jwt_cache *cache)
+{
+    struct jwt_issuer *issuer = calloc(1, sizeof(*issuer));
+    struct slice name = provider->element.name;
+    char labels[MAX_LABELS];
+
+    if (issuer == NULL) {
+        return NULL;
+    }
+    issuer->users = 1;
+    issuer->provider = provider_ref(provider);
+    issuer->cache = cache_ref(cache);
+    /* Only misses are measured: on a hit, two readings of the clock would cost more than the rest. */
+    snprintf(labels, sizeof(labels), "provider=\"%.*s\",cache=\"miss\"",
+             (int)(name.len < 128 ? name.len : 128), name.ptr);
+    issuer->durations = gw_histogram(gw, "jwtgate_auth_duration_seconds", labels);
+    remote_init(&issuer->remote, &issuer->keys, provider);
+    if (verify_keys_init(&issuer->keys, provider) < 0) {
+        issuer_unref(issuer);
+        return NULL;
+    }
+    return issuer;
+}
+
+/* That of the snapshot before, if it has the provider; NULL: it has not. */
+static struct jwt_issuer *issuer_kept(const struct jwt_worker *previous,
+                                      const struct provider *provider)
+{
+    for (size_t i = 0; previous != NULL && i < previous->count; i++) {
+        if (previous->issuers[i]->provider == provider) {
+            previous->issuers[i]->users++;
+            return previous->issuers[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- all ---- */
+
 void jwt_worker_done(void *arg)
 {
     struct jwt_worker *worker = arg;
@@ -13,57 +101,40 @@ void jwt_worker_done(void *arg)
     if (worker == NULL) {
         return;
     }
-    if (worker->cache.buckets != NULL) {
-        token_cache_done(&worker->cache);
+    for (size_t i = 0; i < worker->count; i++) {
+        issuer_unref(worker->issuers[i]);
     }
-    for (size_t i = 0; worker->keys != NULL && i < worker->providers->count; i++) {
-        verify_keys_done(&worker->keys[i]);
-        if (worker->remotes != NULL) {
-            remote_done(&worker->remotes[i]);
-        }
-    }
-    free(worker->keys);
-    free(worker->remotes);
-    free(worker->durations);
+    cache_unref(worker->cache);
+    free(worker->issuers);
     free(worker);
-}
-
-static int init_provider(struct jwt_worker *worker, struct gw_worker *gw, const void *top,
-                         size_t index)
-{
-    const struct provider *provider = (const struct provider *)worker->providers->items + index;
-    char labels[MAX_LABELS];
-
-    /* Only misses are measured: on a hit, two readings of the clock would cost more than the rest. */
-    snprintf(labels, sizeof(labels), "provider=\"%.*s\",cache=\"miss\"",
-             (int)(provider->element.name.len < 128 ? provider->element.name.len : 128),
-             provider->element.name.ptr);
-    worker->durations[index] = gw_histogram(gw, "jwtgate_auth_duration_seconds", labels);
-    remote_init(&worker->remotes[index], gw_process_of(gw, top), &worker->keys[index], provider);
-    return verify_keys_init(&worker->keys[index], provider);
 }
 
 static int fill_worker(struct jwt_worker *worker, struct gw_worker *gw, const void *top)
 {
-    size_t count = worker->providers->count;
+    const struct provider_list *providers = jwt_providers(top);
+    const struct jwt_worker *previous = gw_worker_previous(gw, top);
 
+    worker->process = gw_process_of(gw, top);
     worker->hits = gw_counter(gw, "jwtgate_token_cache_lookups_total", "result=\"hit\"");
     worker->misses = gw_counter(gw, "jwtgate_token_cache_lookups_total", "result=\"miss\"");
-    worker->keys = calloc(count + 1, sizeof(*worker->keys));
-    worker->remotes = calloc(count + 1, sizeof(*worker->remotes));
-    worker->durations = calloc(count + 1, sizeof(struct gw_histogram *));
-    if (worker->hits == NULL || worker->misses == NULL || worker->keys == NULL ||
-        worker->remotes == NULL || worker->durations == NULL) {
+    worker->cache = previous == NULL ? cache_new(gw) : cache_ref(previous->cache);
+    worker->issuers = calloc(providers->count + 1, sizeof(struct jwt_issuer *));
+    if (worker->hits == NULL || worker->misses == NULL || worker->cache == NULL ||
+        worker->issuers == NULL) {
         return ERR_NO_MEMORY;
     }
-    for (size_t i = 0; i < count; i++) {
-        int err = init_provider(worker, gw, top, i);
-        if (err < 0) {
-            return err;
+    for (size_t i = 0; i < providers->count; i++) {
+        struct jwt_issuer *issuer = issuer_kept(previous, providers->items[i]);
+
+        if (issuer == NULL) {
+            issuer = issuer_new(gw, providers->items[i], worker->cache);
         }
+        if (issuer == NULL) {
+            return ERR_NO_MEMORY;
+        }
+        worker->issuers[worker->count++] = issuer;
     }
-    return token_cache_init(&worker->cache, TOKEN_CACHE_MAX_ENTRIES, TOKEN_CACHE_MAX_BYTES,
-                            gw_counter(gw, "jwtgate_token_cache_entries", ""));
+    return 0;
 }
 
 int jwt_worker_init(struct gw_worker *gw, const void *top, void **ret_worker)
@@ -73,7 +144,6 @@ int jwt_worker_init(struct gw_worker *gw, const void *top, void **ret_worker)
     if (worker == NULL) {
         return ERR_NO_MEMORY;
     }
-    worker->providers = jwt_providers(top);
     int err = fill_worker(worker, gw, top);
     if (err < 0) {
         jwt_worker_done(worker);
@@ -86,12 +156,11 @@ int jwt_worker_init(struct gw_worker *gw, const void *top, void **ret_worker)
 int jwt_set_keys(void *worker_arg, struct jwks_set *set)
 {
     struct jwt_worker *worker = worker_arg;
-    const struct provider *providers = worker->providers->items;
     int err = 0;
 
-    for (size_t i = 0; i < worker->providers->count && err == 0; i++) {
-        if (providers[i].has_jwks) {
-            err = verify_keys_set_remote(&worker->keys[i], set);
+    for (size_t i = 0; i < worker->count && err == 0; i++) {
+        if (worker->issuers[i]->provider->has_jwks) {
+            err = verify_keys_set_remote(&worker->issuers[i]->keys, set);
         }
     }
     return err;
@@ -99,5 +168,5 @@ int jwt_set_keys(void *worker_arg, struct jwks_set *set)
 
 struct remote *jwt_worker_remote(void *worker, unsigned provider_index)
 {
-    return &((struct jwt_worker *)worker)->remotes[provider_index];
+    return &((struct jwt_worker *)worker)->issuers[provider_index]->remote;
 }

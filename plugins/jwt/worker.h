@@ -1,17 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What one thread knows about the providers of one snapshot: their keys, ready to verify, and the tokens
- * that were verified. */
+/* What one thread knows about the providers of one snapshot.  A reload changes little: what is known about
+ * a provider that stays (its keys, the tokens that they vouched for) is shared by the states of both
+ * snapshots. */
 #pragma once
 
 #include "plugins/jwt/jwt_auth.h"
 #include "plugins/jwt/remote.h"
 
+struct jwt_issuer {
+    unsigned users;            /* struct jwt_worker */
+    struct provider *provider; /* a reference */
+    struct jwt_cache *cache;   /* a reference; with the issuer go its tokens */
+    struct verify_keys keys;
+    struct remote remote;
+    struct gw_histogram *durations;
+};
+
+struct jwt_cache {
+    unsigned users;
+    struct token_cache tokens;
+};
+
 struct jwt_worker {
-    const struct option_list *providers;
-    struct token_cache cache;
-    struct verify_keys *keys;        /* by provider */
-    struct remote *remotes;          /* by provider */
-    struct gw_histogram **durations; /* by provider */
+    struct gw_process *process; /* of the snapshot; NULL: keys are never fetched */
+    struct jwt_cache *cache;
+    struct jwt_issuer **issuers; /* by the index of the provider */
+    size_t count;
     uint64_t *hits, *misses;
 };
 

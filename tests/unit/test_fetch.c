@@ -277,8 +277,65 @@ END_TEST
 START_TEST(a_proxy_of_the_environment_is_ignored)
 {
     setenv("http_proxy", "http://127.0.0.1:1", 1);
+    setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
     ck_assert_uint_eq(answer_with("HTTP/1.1 204 No Content\r\n\r\n").status, 204);
     unsetenv("http_proxy");
+    unsetenv("ALL_PROXY");
+}
+END_TEST
+
+/* The server plays the proxy: it gets the whole address, and only it has to know the name. */
+START_TEST(a_proxy_of_the_options_is_asked_whatever_the_environment_says)
+{
+    char proxy[64];
+
+    setenv("no_proxy", "*", 1);
+    snprintf(proxy, sizeof(proxy), "http://localhost:%u", server.port);
+    server.text = "HTTP/1.1 204 No Content\r\n\r\n";
+    server.len = strlen(server.text);
+    ck_assert_uint_eq(
+        run("", (struct fetch_options){ .url = "http://keys.invalid/set", .proxy = proxy }).status,
+        204);
+    ck_assert_ptr_nonnull(strstr(server.head, "GET http://keys.invalid/set HTTP/1.1\r\n"));
+    unsetenv("no_proxy");
+}
+END_TEST
+
+START_TEST(a_proxy_that_refuses_a_tunnel_is_an_error)
+{
+    char proxy[64];
+
+    snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%u", server.port);
+    server.text = "HTTP/1.1 403 Forbidden\r\nETag: \"x\"\r\nContent-Length: 0\r\n\r\n";
+    server.len = strlen(server.text);
+    ck_assert_int_ne(run("", (struct fetch_options){ .url = "https://keys.invalid/set",
+                                                     .accept = "application/json",
+                                                     .proxy = proxy })
+                         .err,
+                     0);
+    ck_assert_ptr_nonnull(strstr(server.head, "CONNECT keys.invalid:443 HTTP/1.1\r\n"));
+    ck_assert_ptr_null(strstr(server.head, "Accept:"));
+}
+END_TEST
+
+START_TEST(proxies_are_plain_and_have_a_port)
+{
+    static const char *const bad[] = { "",
+                                       "proxy:3128",
+                                       "http://proxy",
+                                       "https://proxy:3128",
+                                       "socks5://proxy:1080",
+                                       "http://user@proxy:3128",
+                                       "http://user:secret@proxy:3128",
+                                       "http://proxy:3128/x",
+                                       "http://proxy:3128/?x",
+                                       "http://:3128" };
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        ck_assert_msg(!fetch_proxy_is_valid(bad[i]), "%s", bad[i]);
+    }
+    ck_assert(fetch_proxy_is_valid("http://proxy.example:3128"));
+    ck_assert(fetch_proxy_is_valid("http://[::1]:3128/"));
 }
 END_TEST
 
@@ -328,6 +385,9 @@ int main(void)
     tcase_add_test(tcase, plain_text_where_tls_is_due_is_an_error);
     tcase_add_test(tcase, only_http_addresses_are_taken);
     tcase_add_test(tcase, a_proxy_of_the_environment_is_ignored);
+    tcase_add_test(tcase, a_proxy_of_the_options_is_asked_whatever_the_environment_says);
+    tcase_add_test(tcase, a_proxy_that_refuses_a_tunnel_is_an_error);
+    tcase_add_test(tcase, proxies_are_plain_and_have_a_port);
     tcase_add_test(tcase, a_cancelled_transfer_never_calls_back);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
