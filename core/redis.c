@@ -2,8 +2,10 @@
 #include "core/redis.h"
 
 #include "core/clock.h"
+#include "core/log.h"
 #include "core/redis_client.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- deadlines ---- */
@@ -66,6 +68,9 @@ void redis_lose(struct redis *redis, int err)
 {
     struct redis_queue *queue = &redis->queue;
 
+    if (redis->failure[0] == '\0') {
+        snprintf(redis->failure, sizeof(redis->failure), "%s", err_text(err));
+    }
     redis_close_connection(redis);
     redis_begin_pause(redis);
     /* Not what a callback adds meanwhile. */
@@ -81,6 +86,15 @@ void redis_lose(struct redis *redis, int err)
     if (redis->ops->lost != NULL) {
         redis->ops->lost(redis->arg, err);
     }
+}
+
+void redis_fail_later(struct redis *redis, int err, struct slice failure)
+{
+    redis->pending_err = err;
+    if (!slice_is_absent(failure)) {
+        (void)log_quote(failure, redis->failure, sizeof(redis->failure));
+    }
+    loop_defer(redis->loop, &redis->flush);
 }
 
 /* ---- writing ---- */
@@ -145,6 +159,10 @@ int redis_send_within(struct redis *redis, unsigned timeout_ms, unsigned argc,
     struct redis_command *command;
 
     if ((redis->state == REDIS_PAUSED && !redis->hurries) || redis->state == REDIS_FREED) {
+        return ERR_CONNECT;
+    }
+    if (redis_is_outdated(redis)) {
+        redis_reconnect(redis);
         return ERR_CONNECT;
     }
     if (redis->queue.count >= redis->options.max_queue) {
@@ -301,6 +319,17 @@ void redis_expect_messages(struct redis *redis)
 bool redis_is_ready(const struct redis *redis)
 {
     return redis->state == REDIS_READY;
+}
+
+bool redis_is_outdated(const struct redis *redis)
+{
+    return redis->state == REDIS_READY && redis->options.master_epoch != NULL &&
+           redis->master_epoch < atomic_load(redis->options.master_epoch);
+}
+
+const char *redis_failure(const struct redis *redis)
+{
+    return redis->failure;
 }
 
 uint64_t redis_command_count(const struct redis *redis)

@@ -14,11 +14,22 @@
 #include "core/redis_wire.h"
 #include "core/resolve.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
-struct redis_options { /* texts are borrowed: they must outlive the client */
+struct tls_client; /* core/tls.h */
+
+struct redis_options { /* all is borrowed: it must outlive the client */
     struct redis_address address;
     struct slice username, password; /* absent: none */
+    const struct tls_client *tls;    /* NULL: not encrypted */
+    /* Who knows where the server is; of `address` only the database counts then.  Each connection is
+     * preceded by a question to the next one of them, and must then find a master (ROLE). */
+    const struct redis_address *sentinels;
+    unsigned sentinel_count;
+    struct slice master_name; /* as they call it */
+    _Atomic uint64_t
+        *master_epoch; /* of the last fail-over that any thread has heard of; starts at 0 */
     unsigned connect_timeout_ms, command_timeout_ms;
     unsigned max_queue;     /* commands without an answer */
     size_t max_reply_bytes; /* of one reply on the wire */
@@ -63,6 +74,10 @@ void redis_hurry(struct redis *redis);
  * without a pause. */
 void redis_reconnect(struct redis *redis);
 bool redis_is_ready(const struct redis *redis);
+/* Connected to a master, and since then a fail-over was heard of: redis_send() refuses and reconnects. */
+bool redis_is_outdated(const struct redis *redis);
+/* Why there was no connection last, for the operator; valid until the next turn. */
+const char *redis_failure(const struct redis *redis);
 /* Commands and writes since the start, for tests and numbers. */
 uint64_t redis_command_count(const struct redis *redis);
 uint64_t redis_write_count(const struct redis *redis);

@@ -23,10 +23,20 @@ static bool read_number(struct slice text, unsigned max, unsigned *ret)
     return value <= max;
 }
 
-/* Split "HOST[:PORT]"; a host in brackets is an IPv6 address. */
-static int read_authority(struct slice text, struct redis_address *ret)
+int redis_read_port(struct slice text, uint16_t *ret)
 {
-    unsigned port = DEFAULT_PORT;
+    unsigned port;
+
+    if (!read_number(text, UINT16_MAX, &port) || port == 0) {
+        return ERR_BAD_INPUT;
+    }
+    *ret = (uint16_t)port;
+    return 0;
+}
+
+int redis_read_authority(struct slice text, uint16_t default_port, struct redis_address *ret)
+{
+    uint16_t port = default_port;
     size_t host_len = text.len;
     bool in_brackets = text.len > 0 && text.ptr[0] == '[';
     const char *end =
@@ -38,46 +48,53 @@ static int read_authority(struct slice text, struct redis_address *ret)
     if (end != NULL) {
         host_len = (size_t)(end - text.ptr) + in_brackets;
         if (host_len < text.len && (text.ptr[host_len] != ':' ||
-                                    !read_number(slice_skip(text, host_len + 1), 65535, &port))) {
+                                    redis_read_port(slice_skip(text, host_len + 1), &port) < 0)) {
             return ERR_BAD_INPUT;
         }
     }
-    if (host_len == 0 || port == 0) {
+    if (host_len == 0) {
         return ERR_BAD_INPUT;
     }
     ret->host = slice_of(text.ptr, host_len);
-    ret->port = (uint16_t)port;
+    ret->port = port;
     return 0;
+}
+
+static int read_unix(struct slice path, struct redis_address *ret)
+{
+    path = slice_starts_with(path, SLICE("///")) ? slice_skip(path, 2) : path;
+    if (path.len < 2 || path.ptr[0] != '/' || path.len >= sizeof(struct sockaddr_un) - 2) {
+        return ERR_BAD_INPUT;
+    }
+    *ret = (struct redis_address){ .unix_path = path };
+    return 0;
+}
+
+/* What stands behind "redis://". */
+static int read_host(struct slice rest, struct redis_address *ret)
+{
+    const char *slash = rest.len == 0 ? NULL : (const char *)memchr(rest.ptr, '/', rest.len);
+    size_t len = slash == NULL ? rest.len : (size_t)(slash - rest.ptr);
+    struct slice database = slice_skip(rest, slash == NULL ? len : len + 1);
+
+    if (database.len > 0 && !read_number(database, MAX_DATABASE, &ret->database)) {
+        return ERR_BAD_INPUT;
+    }
+    return redis_read_authority(slice_of(rest.ptr, len), DEFAULT_PORT, ret);
 }
 
 int redis_read_url(struct slice url, struct redis_address *ret)
 {
-    struct redis_address address = { 0 };
+    struct redis_address address = { .is_encrypted = slice_starts_with(url, SLICE("rediss://")) };
 
     if (slice_starts_with(url, SLICE("unix:"))) {
-        struct slice path = slice_skip(url, 5);
-        path = slice_starts_with(path, SLICE("///")) ? slice_skip(path, 2) : path;
-        if (path.len < 2 || path.ptr[0] != '/' || path.len >= sizeof(struct sockaddr_un) - 2) {
-            return ERR_BAD_INPUT;
-        }
-        address.unix_path = path;
-        *ret = address;
-        return 0;
+        return read_unix(slice_skip(url, 5), ret);
     }
-    if (slice_starts_with(url, SLICE("rediss:"))) {
-        return ERR_UNSUPPORTED;
-    }
-    if (!slice_starts_with(url, SLICE("redis://")) || memchr(url.ptr, '@', url.len) != NULL) {
+    if ((!address.is_encrypted && !slice_starts_with(url, SLICE("redis://"))) ||
+        memchr(url.ptr, '@', url.len) != NULL) {
         return ERR_BAD_INPUT;
     }
-    struct slice rest = slice_skip(url, 8);
-    const char *slash = rest.len == 0 ? NULL : (const char *)memchr(rest.ptr, '/', rest.len);
-    size_t len = slash == NULL ? rest.len : (size_t)(slash - rest.ptr);
-    struct slice database = slice_skip(rest, slash == NULL ? len : len + 1);
-    if (database.len > 0 && !read_number(database, MAX_DATABASE, &address.database)) {
-        return ERR_BAD_INPUT;
-    }
-    int err = read_authority(slice_of(rest.ptr, len), &address);
+    int err = read_host(slice_skip(url, address.is_encrypted ? 9 : 8), &address);
     if (err == 0) {
         *ret = address;
     }

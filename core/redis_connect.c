@@ -2,6 +2,7 @@
 #include "core/clock.h"
 #include "core/map.h"
 #include "core/redis_client.h"
+#include "core/tls.h"
 
 #include <stdio.h>
 #include <sys/un.h>
@@ -23,14 +24,28 @@ static uint64_t redis_backoff_ms(struct redis *redis)
     return pause / 2 + map_hash(slice_of(seed, sizeof(seed))) % (pause / 2 + 1);
 }
 
+static void set_phase_timer(struct redis *redis, uint64_t deadline_ms)
+{
+    if (loop_timer_set(redis->loop, &redis->phase_timer, deadline_ms) < 0) {
+        (void)err_bug("a reserved timer cannot be set", __FILE__, __LINE__);
+    }
+}
+
 void redis_begin_pause(struct redis *redis)
 {
     uint64_t next_ms = clock_ms() + (redis->hurries ? 0 : redis_backoff_ms(redis));
 
     redis->state = REDIS_PAUSED;
-    if (loop_timer_set(redis->loop, &redis->phase_timer, next_ms) < 0) {
-        (void)err_bug("a reserved timer cannot be set", __FILE__, __LINE__);
-    }
+    redis->knows_master = false;
+    set_phase_timer(redis, next_ms);
+}
+
+void redis_begin_hop(struct redis *redis)
+{
+    redis_close_connection(redis);
+    redis->state = REDIS_PAUSED;
+    redis->hurries = redis->knows_master = true;
+    set_phase_timer(redis, clock_ms());
 }
 
 void redis_close_connection(struct redis *redis)
@@ -80,89 +95,6 @@ void redis_reconnect(struct redis *redis)
     redis_reset(redis);
 }
 
-/* ---- the greeting ---- */
-
-static void on_greeting(void *arg, int err, const struct redis_reply *reply)
-{
-    struct redis *redis = (struct redis *)arg;
-
-    /* PING may be answered by an error too: LOADING, NOAUTH, MASTERDOWN. */
-    if (err == 0 && reply->type != REDIS_IS_STATUS) {
-        redis->pending_err = ERR_CONNECT;
-        loop_defer(redis->loop, &redis->flush);
-    }
-}
-
-static void on_ping(void *arg, int err, const struct redis_reply *reply)
-{
-    struct redis *redis = (struct redis *)arg;
-
-    on_greeting(arg, err, reply);
-    if (err < 0 || redis->pending_err < 0) {
-        return;
-    }
-    redis->state = REDIS_READY;
-    redis->attempts = 0;
-    loop_timer_clear(&redis->phase_timer);
-    loop_defer(redis->loop, &redis->flush);
-    if (redis->ops->ready != NULL) {
-        redis->ops->ready(redis->arg);
-    }
-}
-
-static struct redis_command *greeting_new(struct redis *redis, unsigned argc,
-                                          const struct slice *argv, redis_fn *fn)
-{
-    struct redis_command *command = redis_command_new(argc, argv);
-
-    if (command != NULL) {
-        command->fn = fn;
-        command->arg = redis;
-        command->is_greeting = true;
-        command->deadline_ms = clock_ms() + redis->options.connect_timeout_ms;
-    }
-    return command;
-}
-
-/* Before everything that waits. */
-static int redis_greet(struct redis *redis)
-{
-    const struct redis_options *options = &redis->options;
-    struct redis_command *greetings[3];
-    unsigned count = 0;
-    char text[16];
-
-    if (!slice_is_absent(options->password)) {
-        struct slice full[3] = { SLICE("AUTH"), options->username, options->password };
-        struct slice old[2] = { SLICE("AUTH"), options->password };
-        bool has_user = !slice_is_absent(options->username);
-        greetings[count++] =
-            greeting_new(redis, has_user ? 3 : 2, has_user ? full : old, on_greeting);
-    }
-    if (options->address.database != 0) {
-        int len = snprintf(text, sizeof(text), "%u", options->address.database);
-        struct slice select[2] = { SLICE("SELECT"), slice_of(text, (size_t)len) };
-        greetings[count++] = greeting_new(redis, 2, select, on_greeting);
-    }
-    struct slice ping[1] = { SLICE("PING") };
-    greetings[count++] = greeting_new(redis, 1, ping, on_ping);
-
-    bool is_complete = true;
-    for (unsigned i = 0; i < count; i++) {
-        is_complete = is_complete && greetings[i] != NULL;
-    }
-    for (unsigned i = count; i-- > 0;) {
-        if (!is_complete) {
-            if (greetings[i] != NULL) {
-                redis_command_free(greetings[i]);
-            }
-            continue;
-        }
-        redis_queue_add_first(&redis->queue, greetings[i]);
-    }
-    return is_complete ? 0 : ERR_NO_MEMORY;
-}
-
 /* ---- connecting ---- */
 
 static void on_connected(struct stream *stream)
@@ -182,7 +114,12 @@ static void on_connected(struct stream *stream)
 
 static void on_gone(struct stream *stream, int err)
 {
-    redis_lose((struct redis *)stream, err);
+    struct redis *redis = (struct redis *)stream;
+
+    if (err == ERR_CRYPTO && stream->tls != NULL && stream->tls->failure != NULL) {
+        snprintf(redis->failure, sizeof(redis->failure), "TLS: %s", stream->tls->failure);
+    }
+    redis_lose(redis, err);
 }
 
 static const struct stream_ops stream_callbacks = {
@@ -191,10 +128,32 @@ static const struct stream_ops stream_callbacks = {
     .gone = on_gone,
 };
 
+/* The host as TLS wants it: without the brackets of an IPv6 address. */
+static struct tls *encrypt(const struct redis *redis)
+{
+    char host[REDIS_HOST_BYTES];
+    struct slice bare = redis->hop.host;
+
+    if (bare.len > 2 && bare.ptr[0] == '[') {
+        bare = slice_of(bare.ptr + 1, bare.len - 2);
+    }
+    if (bare.len >= sizeof(host)) {
+        return NULL;
+    }
+    memcpy(host, bare.ptr, bare.len);
+    host[bare.len] = '\0';
+    return tls_connect(redis->options.tls, host, NULL);
+}
+
 static void redis_connect(struct redis *redis, const struct sockaddr *addr, socklen_t len)
 {
+    bool is_encrypted = redis->options.tls != NULL && !slice_is_absent(redis->hop.host);
+
     redis->state = REDIS_CONNECTING;
-    int err = stream_connect(&redis->stream, redis->loop, addr, len, &stream_callbacks, IN_BYTES);
+    int err = is_encrypted ? stream_connect_tls(&redis->stream, redis->loop, addr, len,
+                                                &stream_callbacks, IN_BYTES, encrypt(redis))
+                           : stream_connect(&redis->stream, redis->loop, addr, len,
+                                            &stream_callbacks, IN_BYTES);
     if (err < 0) {
         redis_lose(redis, err);
     }
@@ -220,14 +179,14 @@ static void on_resolved(void *arg, const struct resolve_answer *answer)
     }
     /* Each attempt takes the next address. */
     struct resolve_address to = answer->addresses[redis->attempts % answer->count];
-    set_port(&to.addr, redis->options.address.port);
+    set_port(&to.addr, redis->hop.port);
     redis_connect(redis, (const struct sockaddr *)&to.addr, to.len);
 }
 
 static void redis_connect_unix(struct redis *redis)
 {
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    struct slice path = redis->options.address.unix_path;
+    struct slice path = redis->hop.unix_path;
 
     if (path.len >= sizeof(addr.sun_path)) {
         redis_lose(redis, ERR_CONNECT);
@@ -239,18 +198,18 @@ static void redis_connect_unix(struct redis *redis)
 
 static void redis_resolve(struct redis *redis)
 {
-    const struct redis_address *address = &redis->options.address;
+    struct slice name = redis->hop.host;
     struct sockaddr_storage addr;
     socklen_t len;
-    char host[256];
+    char host[REDIS_HOST_BYTES];
 
-    if (address->host.len >= sizeof(host)) {
+    if (name.len >= sizeof(host)) {
         redis_lose(redis, ERR_RESOLVE);
         return;
     }
-    memcpy(host, address->host.ptr, address->host.len);
-    host[address->host.len] = '\0';
-    if (resolve_literal(host, address->port, &addr, &len)) {
+    memcpy(host, name.ptr, name.len);
+    host[name.len] = '\0';
+    if (resolve_literal(host, redis->hop.port, &addr, &len)) {
         redis_connect(redis, (const struct sockaddr *)&addr, len);
         return;
     }
@@ -260,6 +219,18 @@ static void redis_resolve(struct redis *redis)
     }
     if (redis->query == NULL) {
         redis_lose(redis, redis->resolver == NULL ? ERR_RESOLVE : ERR_NO_MEMORY);
+    }
+}
+
+static void choose_hop(struct redis *redis)
+{
+    const struct redis_options *options = &redis->options;
+
+    redis->hop_is_sentinel = options->sentinel_count > 0 && !redis->knows_master;
+    if (redis->hop_is_sentinel) {
+        redis->hop = options->sentinels[redis->next_sentinel++ % options->sentinel_count];
+    } else if (!redis->knows_master) {
+        redis->hop = options->address;
     }
 }
 
@@ -273,14 +244,12 @@ static void on_phase_timer(struct loop_timer *timer)
         redis_lose(redis, ERR_TIMEOUT);
         return;
     }
-    uint64_t deadline_ms = clock_ms() + redis->options.connect_timeout_ms;
     redis->state = REDIS_CONNECTING;
     redis->hurries = false;
-    int err = loop_timer_set(redis->loop, &redis->phase_timer, deadline_ms);
-    if (err < 0) {
-        (void)err_bug("a reserved timer cannot be set", __FILE__, __LINE__);
-    }
-    if (slice_is_absent(redis->options.address.host)) {
+    redis->failure[0] = '\0';
+    set_phase_timer(redis, clock_ms() + redis->options.connect_timeout_ms);
+    choose_hop(redis);
+    if (slice_is_absent(redis->hop.host)) {
         redis_connect_unix(redis);
     } else {
         redis_resolve(redis);

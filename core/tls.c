@@ -237,6 +237,7 @@ static const char *verify_word(long result)
     case X509_V_ERR_CERT_NOT_YET_VALID: return "tls_certificate_expired";
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH: return "tls_certificate_name";
+    case X509_V_ERR_APPLICATION_VERIFICATION: return "tls_key_not_pinned";
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:

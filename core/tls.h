@@ -23,7 +23,7 @@ struct tls_client;
 
 enum tls_profile { TLS_INTERMEDIATE, TLS_MODERN }; /* Mozilla's; modern: TLS 1.3 only */
 enum tls_client_auth { TLS_CLIENT_AUTH_NONE, TLS_CLIENT_AUTH_REQUEST, TLS_CLIENT_AUTH_REQUIRE };
-enum tls_part { TLS_PART_NONE, TLS_PART_CERT, TLS_PART_KEY, TLS_PART_CA };
+enum tls_part { TLS_PART_NONE, TLS_PART_CERT, TLS_PART_KEY, TLS_PART_CA, TLS_PART_STAPLE };
 
 /* ---- Both sides' configuration ---- */
 
@@ -37,9 +37,11 @@ struct tls_certificate {
     const char *cert_file, *key_file; /* PEM; the certificate first, then its chain */
     const struct slice *hosts;        /* lower case, "*.example.com" stands for one label */
     size_t host_count;                /* 0: the DNS names of the certificate */
+    const char *ocsp_file;            /* DER: the response to staple; NULL: none */
 };
 struct tls_certificate_facts {
     int64_t not_after;      /* Unix time */
+    int64_t staple_until;   /* Unix time when the OCSP response lapses; 0: there is none */
     struct slice uncovered; /* a host that the certificate is not for; absent: none */
 };
 
@@ -53,10 +55,19 @@ int tls_server_add(struct tls_server *server, const struct tls_certificate *cert
                    char why[TLS_WHY_BYTES]) MUST_CHECK;
 void tls_server_unref(struct tls_server *server); /* any thread; NULL is fine */
 
+/* SHA-256 of a certificate's public key (SubjectPublicKeyInfo). */
+struct tls_pin {
+    unsigned char digest[32];
+};
+/* Read it in base64, 44 characters, as RFC 7469 section 2.4 and curl write it.  False: it is not one. */
+bool tls_pin_read(struct slice text, struct tls_pin *ret);
+
 struct tls_client_options {
     const char *server_name;          /* to ask and check for; NULL: the host of the target */
     const char *ca_file;              /* NULL: the system's store */
     const char *cert_file, *key_file; /* our own certificate; NULL: none */
+    const struct tls_pin *pins;       /* the server's own key must be one of them; copied */
+    size_t pin_count;                 /* 0: any */
     bool insecure_skip_verify;
 };
 /* NULL with `why` and *ret_part. `server_name` is copied. */

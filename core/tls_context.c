@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Mozilla's intermediate profile without its finite-field Diffie-Hellman: large computations for
@@ -46,8 +47,7 @@ static bool check_file(int fd, const char *file, bool is_secret, size_t *ret_siz
     return true;
 }
 
-/* The whole file as a memory BIO; NULL with `why`. */
-static BIO *open_file(const char *file, bool is_secret, char *why)
+BIO *tls_open_file(const char *file, bool is_secret, char *why)
 {
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     size_t size = 0, len = 0;
@@ -96,7 +96,7 @@ static void explain(char *why, const char *file, const char *what)
 
 static int load_chain(SSL_CTX *ctx, const char *file, char *why)
 {
-    BIO *bio = open_file(file, false, why);
+    BIO *bio = tls_open_file(file, false, why);
     X509 *cert = bio == NULL ? NULL : PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL);
     X509 *issuer;
     int err = 0;
@@ -127,7 +127,7 @@ static int load_chain(SSL_CTX *ctx, const char *file, char *why)
 
 static int load_key(SSL_CTX *ctx, const char *file, char *why)
 {
-    BIO *bio = open_file(file, true, why);
+    BIO *bio = tls_open_file(file, true, why);
     EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
     int err = 0;
 
@@ -163,7 +163,7 @@ int tls_load_pair(SSL_CTX *ctx, const char *cert_file, const char *key_file,
 int tls_load_authorities(X509_STORE *store, STACK_OF(X509_NAME) * names, const char *file,
                          char *why)
 {
-    BIO *bio = open_file(file, false, why);
+    BIO *bio = tls_open_file(file, false, why);
     unsigned count = 0;
     X509 *cert;
     bool ok = true;
@@ -187,6 +187,13 @@ int tls_load_authorities(X509_STORE *store, STACK_OF(X509_NAME) * names, const c
     ERR_clear_error();
     BIO_free(bio);
     return ok ? 0 : ERR_CONFIG;
+}
+
+int64_t tls_unix_time(const ASN1_TIME *time)
+{
+    struct tm tm = { 0 };
+
+    return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
 void tls_digest_store(X509_STORE *store, unsigned char sum[TLS_DIGEST_BYTES])

@@ -16,6 +16,9 @@ void tls_count_message(const SSL *ssl, int where, int value);
 int tls_keep_session(SSL *ssl, SSL_SESSION *session);
 
 /* core/tls_context.c */
+/* The whole file as a memory BIO; NULL with `why`. `is_secret`: others may not be able to read it. */
+BIO *tls_open_file(const char *file, bool is_secret, char *why);
+int64_t tls_unix_time(const ASN1_TIME *time); /* 0: unreadable */
 SSL_CTX *tls_context_new(const SSL_METHOD *method, bool only_1_3);
 /* A certificate with its chain, and its key. */
 int tls_load_pair(SSL_CTX *ctx, const char *cert_file, const char *key_file,
@@ -27,6 +30,17 @@ int tls_load_authorities(X509_STORE *store, STACK_OF(X509_NAME) * names, const c
 #define TLS_DIGEST_BYTES 32
 void tls_digest_store(X509_STORE *store, unsigned char sum[TLS_DIGEST_BYTES]);
 void tls_digest_cert(const X509 *cert, unsigned char sum[TLS_DIGEST_BYTES]);
+
+/* core/tls_staple.c */
+struct tls_staple {
+    unsigned char *der; /* NULL: none */
+    int len;
+    int64_t from, until; /* Unix time */
+};
+/* An OCSP response (DER) about the context's certificate, whose chain is there: given to clients that
+ * ask while it holds.  Borrowed by the context until tls_staple_done().  ERR_CONFIG with `why`. */
+int tls_staple_load(SSL_CTX *ctx, const char *file, struct tls_staple *ret, char *why) MUST_CHECK;
+void tls_staple_done(struct tls_staple *staple);
 
 /* core/tls_tickets.c: let the context's tickets be sealed with the process's rotating keys. */
 int tls_tickets_use(SSL_CTX *ctx) MUST_CHECK;

@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define MAX_HOST_BYTES 255u
 
@@ -23,6 +22,7 @@ struct tls_name {
 struct tls_context {
     struct tls_context *next;
     SSL_CTX *ctx;
+    struct tls_staple staple;
 };
 
 struct tls_server {
@@ -53,6 +53,7 @@ static void server_free(struct tls_server *server)
     while (server->contexts != NULL) {
         struct tls_context *next = server->contexts->next;
         SSL_CTX_free(server->contexts->ctx);
+        tls_staple_done(&server->contexts->staple);
         free(server->contexts);
         server->contexts = next;
     }
@@ -265,20 +266,13 @@ static bool covers(X509 *cert, struct slice host)
            X509_check_host(cert, text, (size_t)len, 0, NULL) == 1;
 }
 
-static int64_t unix_time_of(const ASN1_TIME *time)
-{
-    struct tm tm = { 0 };
-
-    return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
-}
-
 static int add_hosts(struct tls_server *server, SSL_CTX *ctx, const struct tls_certificate *cert,
                      struct tls_certificate_facts *ret, char *why)
 {
     X509 *x509 = SSL_CTX_get0_certificate(ctx);
     int err = cert->host_count == 0 ? add_own_names(server, ctx) : 0;
 
-    *ret = (struct tls_certificate_facts){ .not_after = unix_time_of(X509_get0_notAfter(x509)) };
+    ret->not_after = tls_unix_time(X509_get0_notAfter(x509));
     for (size_t i = 0; i < cert->host_count && err == 0; i++) {
         err = add_name(server, ctx, cert->hosts[i]);
         if (err == ERR_EXISTS) {
@@ -300,6 +294,7 @@ int tls_server_add(struct tls_server *server, const struct tls_certificate *cert
     int err;
 
     *ret_part = TLS_PART_NONE;
+    *ret_facts = (struct tls_certificate_facts){ 0 };
     snprintf(why, TLS_WHY_BYTES, "out of memory");
     if (link == NULL) {
         return ERR_NO_MEMORY;
@@ -314,6 +309,11 @@ int tls_server_add(struct tls_server *server, const struct tls_certificate *cert
     }
     server->first = server->first == NULL ? link->ctx : server->first;
     err = tls_load_pair(link->ctx, certificate->cert_file, certificate->key_file, ret_part, why);
+    if (err == 0 && certificate->ocsp_file != NULL) {
+        *ret_part = TLS_PART_STAPLE;
+        err = tls_staple_load(link->ctx, certificate->ocsp_file, &link->staple, why);
+        ret_facts->staple_until = link->staple.until;
+    }
     if (err == 0) {
         *ret_part = TLS_PART_NONE;
         err = add_hosts(server, link->ctx, certificate, ret_facts, why);

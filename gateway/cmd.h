@@ -35,6 +35,7 @@ struct command {
 };
 
 extern const struct command command_check;
+extern const struct command command_client;
 extern const struct command command_completion;
 extern const struct command command_demo;
 extern const struct command command_explain;

@@ -58,8 +58,9 @@ enum config_service { CONFIG_PUBLIC, CONFIG_ADMIN, CONFIG_ECHO };
 enum config_redirect { CONFIG_REDIRECT_NONE, CONFIG_REDIRECT_HTTPS };
 
 struct config_certificate {
-    struct slice host; /* its first one */
-    int64_t not_after; /* Unix time */
+    struct slice host;    /* its first one */
+    int64_t not_after;    /* Unix time */
+    int64_t staple_until; /* of its OCSP response; 0: none */
 };
 
 struct config_listener {
@@ -192,6 +193,10 @@ struct config *config_load_with(const char *path, const struct config_load_optio
                                 struct diag *diag, bool *ret_missing);
 /* The effective configuration of a file as JSON on `out`: `check --print`. */
 int config_print(const char *path, struct diag *diag, FILE *out) MUST_CHECK;
+/* The path that the key `section`.`key` names, whatever else the file says; malloc'ed.  NULL: there is no
+ * such key, or diag has errors. */
+char *config_find_path(const char *path, const char *section, const char *key, struct diag *diag,
+                       bool *ret_missing);
 
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* any thread; NULL is fine */

@@ -281,6 +281,36 @@ struct config *config_load(const char *path, struct diag *diag, bool *ret_missin
     return config_load_with(path, NULL, diag, ret_missing);
 }
 
+/* One path */
+
+static const char *read_path_at(struct config_loader *loader, const char *section, const char *key)
+{
+    const struct json *object = json_get(loader->root, slice_str(section));
+    const struct json *value = json_get(object, slice_str(key));
+    const char *path = value == NULL ? NULL : options_join(&loader->ctx, section, slice_str(key));
+
+    return path == NULL ? NULL : options_read_path(&loader->ctx, value, path);
+}
+
+char *config_find_path(const char *path, const char *section, const char *key, struct diag *diag,
+                       bool *ret_missing)
+{
+    struct config_loader loader;
+    const char *found = NULL;
+
+    if (loader_init(&loader, diag, find_file(path)) < 0) {
+        diag_at(diag, DIAG_ERROR, NULL, NULL, NULL, "out of memory");
+    } else {
+        config_read_files(&loader, find_file(path));
+        found = read_path_at(&loader, section, key);
+    }
+    char *copy = found == NULL ? NULL : strdup(found);
+
+    *ret_missing = loader.missing;
+    config_unref(loader.config);
+    return copy;
+}
+
 /* Print */
 
 /* The top-level table with the plugins' keys, and the routes by their table. */

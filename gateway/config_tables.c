@@ -111,6 +111,28 @@ static const struct option server_table[] = {
     { .name = NULL },
 };
 
+/* What the listener offers (ALPN); there is one so far. */
+static void parse_protocols(const struct option_context *ctx, const struct json *value,
+                            const char *path, void *field)
+{
+    if (!options_expect(ctx, value, JSON_ARRAY, path, "write [\"http/1.1\"]")) {
+        return;
+    }
+    if (value->count == 0) {
+        diag_at(ctx->diag, DIAG_ERROR, value, path, "write [\"http/1.1\"]", "names no protocol");
+    }
+    for (const struct json *item = value->child; item != NULL; item = item->next) {
+        bool is_h2 = json_is(item, JSON_STRING) && slice_eq(item->text, SLICE("h2"));
+
+        if (is_h2) {
+            diag_at(ctx->diag, DIAG_ERROR, item, path, "leave it out", "HTTP/2 is not spoken yet");
+        } else if (!json_is(item, JSON_STRING) || !slice_eq(item->text, SLICE("http/1.1"))) {
+            diag_at(ctx->diag, DIAG_ERROR, item, path, "write [\"http/1.1\"]",
+                    "is not a protocol that is known");
+        }
+    }
+}
+
 static const char *const redirects[] = { "none", "https", NULL };
 
 static const struct option listener_table[] = {
@@ -118,6 +140,9 @@ static const struct option listener_table[] = {
       .parse = config_parse_listener_address, .help = "IP address and port; port 0: any." },
     { "tls", OPT_CUSTOM, 0, .parse = config_parse_listener_tls, .sub = config_listener_tls_table,
       .help = "Encrypt; without: plain HTTP." },
+    { "protocols", OPT_CUSTOM, 0, .def = "[\"http/1.1\"]", .parse = parse_protocols,
+      .help = "What is offered to clients, by ALPN where the listener has TLS.",
+      .schema = "{\"type\":\"array\",\"minItems\":1,\"items\":{\"const\":\"http/1.1\"}}" },
     { "redirect", OPT_ENUM, offsetof(struct config_listener, redirect), .def = "\"none\"",
       .choices = redirects, .help = "\"https\": serve nothing, send clients on to https." },
     { .name = NULL },

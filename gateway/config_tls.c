@@ -9,6 +9,7 @@
 #define MAX_CERTIFICATES   1000
 #define HSTS_PRELOAD_DAYS  365
 #define MAX_HOST_IN_CONFIG 253
+#define MAX_PINS           16
 
 struct hsts_text {
     uint64_t max_age_ms;
@@ -18,7 +19,7 @@ struct hsts_text {
 struct certificate_text {
     struct option_element element;
     struct option_strings hosts;
-    const char *cert_file, *key_file;
+    const char *cert_file, *key_file, *ocsp_file;
 };
 
 struct listener_tls {
@@ -86,6 +87,8 @@ static const struct option certificate_table[] = {
       .help = "PEM: the certificate, then its chain." },
     { "key_file", OPT_PATH, CERT(key_file), .def = "\"tls/api.key\"", .required = true,
       .help = "PEM: its private key, readable by us alone." },
+    { "ocsp_file", OPT_PATH, CERT(ocsp_file),
+      .help = "DER: the OCSP response to staple; read again with each reload." },
     { .name = NULL },
 };
 
@@ -150,6 +153,10 @@ static void check_facts(const struct option_context *ctx, const struct json *whe
         diag_lint(ctx->diag, "certificate-expired", file, path, "renew it",
                   "the certificate has expired");
     }
+    if (facts->staple_until != 0 && facts->staple_until < (int64_t)time(NULL)) {
+        diag_lint(ctx->diag, "ocsp-lapsed", json_get(where, SLICE("ocsp_file")), path,
+                  "fetch a new one", "the OCSP response has lapsed and is not stapled");
+    }
     if (facts->uncovered.len > 0) {
         diag_lint(ctx->diag, "certificate-name", json_get(where, SLICE("hosts")), path,
                   "use a certificate that names it", "the certificate is not for \"%.*s\"",
@@ -164,6 +171,7 @@ static const char *part_member(enum tls_part part, const char *ca_member)
     case TLS_PART_CERT: return "cert_file";
     case TLS_PART_KEY: return "key_file";
     case TLS_PART_CA: return ca_member;
+    case TLS_PART_STAPLE: return "ocsp_file";
     }
     return NULL;
 }
@@ -180,6 +188,7 @@ static void add_certificate(const struct option_context *ctx, struct config_list
     const struct json *where = text->element.where;
     const struct tls_certificate certificate = { .cert_file = text->cert_file,
                                                  .key_file = text->key_file,
+                                                 .ocsp_file = text->ocsp_file,
                                                  .hosts = text->hosts.items,
                                                  .host_count = text->hosts.count };
     struct config_certificate *kept = &listener->certificates[listener->certificate_count];
@@ -199,6 +208,7 @@ static void add_certificate(const struct option_context *ctx, struct config_list
     check_facts(ctx, where, path, &facts);
     kept->host = text->hosts.count > 0 ? text->hosts.items[0] : SLICE("-");
     kept->not_after = facts.not_after;
+    kept->staple_until = facts.staple_until;
     listener->certificate_count++;
 }
 
@@ -268,6 +278,7 @@ void config_parse_listener_tls(const struct option_context *ctx, const struct js
 struct upstream_tls {
     struct slice server_name;
     const char *ca_file, *cert_file, *key_file;
+    struct option_strings pins;
     bool insecure_skip_verify;
 };
 
@@ -281,6 +292,9 @@ const struct option config_upstream_tls_table[] = {
       .help = "PEM: our own certificate, then its chain." },
     { "key_file", OPT_PATH, UPSTREAM_TLS(key_file),
       .help = "PEM: its private key, readable by us alone." },
+    { "pin_sha256", OPT_STRINGS, UPSTREAM_TLS(pins), .min = 1, .max = MAX_PINS,
+      .help = "Its public key must be one of these as well: SHA-256 of SubjectPublicKeyInfo, in "
+              "base64." },
     { "insecure_skip_verify", OPT_BOOL, UPSTREAM_TLS(insecure_skip_verify), .def = "false",
       .help = "Believe anyone. For tests." },
     { .name = NULL },
@@ -305,11 +319,26 @@ static bool upstream_tls_is_whole(const struct option_context *ctx, const struct
                "is not a host name");
         return false;
     }
-    if (text->insecure_skip_verify) {
+    if (text->insecure_skip_verify && text->pins.count == 0) {
         diag_lint(ctx->diag, "upstream-tls-unverified",
                   json_get(value, SLICE("insecure_skip_verify")), path,
                   "name the issuer in \"ca_file\"",
                   "anyone on the way can answer, and read the tokens");
+    }
+    return true;
+}
+
+static bool read_pins(const struct option_context *ctx, const struct json *value, const char *path,
+                      const struct option_strings *texts, struct tls_pin *ret)
+{
+    for (size_t i = 0; i < texts->count; i++) {
+        if (!tls_pin_read(texts->items[i], &ret[i])) {
+            report(ctx, value, path, "pin_sha256",
+                   "openssl x509 -in cert.pem -noout -pubkey | openssl pkey -pubin -outform der | "
+                   "openssl dgst -sha256 -binary | base64",
+                   "is not the SHA-256 of a public key in base64");
+            return false;
+        }
     }
     return true;
 }
@@ -320,11 +349,13 @@ void config_parse_upstream_tls(const struct option_context *ctx, const struct js
     struct config_upstream *upstream = field;
     struct upstream_tls text = { 0 };
     unsigned errors = ctx->diag->errors;
+    struct tls_pin pins[MAX_PINS];
     char why[TLS_WHY_BYTES];
     enum tls_part part;
 
     options_read(ctx, config_upstream_tls_table, value, path, NULL, &text);
-    if (ctx->diag->errors != errors || !upstream_tls_is_whole(ctx, value, path, &text)) {
+    if (ctx->diag->errors != errors || !upstream_tls_is_whole(ctx, value, path, &text) ||
+        !read_pins(ctx, value, path, &text.pins, pins)) {
         return;
     }
     const struct tls_client_options options = {
@@ -333,6 +364,8 @@ void config_parse_upstream_tls(const struct option_context *ctx, const struct js
         .ca_file = text.ca_file,
         .cert_file = text.cert_file,
         .key_file = text.key_file,
+        .pins = pins,
+        .pin_count = text.pins.count,
         .insecure_skip_verify = text.insecure_skip_verify,
     };
 

@@ -7,6 +7,7 @@
 #include "core/loop.h"
 #include "core/offload.h"
 #include "core/sink.h"
+#include "gateway/certificates.h"
 #include "gateway/inherit.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
@@ -14,6 +15,7 @@
 #include "gateway/process.h"
 #include "gateway/reload.h"
 #include "gateway/upgrade.h"
+#include "gateway/watchdog.h"
 #include "gateway/worker.h"
 
 #include <arpa/inet.h>
@@ -54,11 +56,13 @@ struct gateway_run {
     enum gateway_phase phase;
     struct loop_timer grace_timer;
     struct loop_timer startup_timer;
+    struct certificates certificates;
     pthread_t *threads; /* by worker index; [0] unused */
     unsigned started;   /* threads */
     unsigned running;   /* threads that have not reported their end */
     uint16_t *ports;
     struct inherit inherit; /* until all listeners are open */
+    struct watchdog *watchdog;
 };
 
 struct gateway_end { /* what a thread hands to the control thread */
@@ -517,6 +521,9 @@ static int gateway_start(struct gateway_run *run)
         return err; /* a signal came first: there is nothing to serve */
     }
     err = gateway_open_listeners(run);
+    if (err == 0) {
+        err = watchdog_start(&run->gateway, &run->watchdog);
+    }
     return err == 0 ? gateway_start_threads(run) : err;
 }
 
@@ -545,11 +552,13 @@ static void gateway_done(struct gateway_run *run)
     metrics_collect_abort(gateway);
     if (gateway->control != NULL) {
         loop_timer_remove(gateway->control->loop, &run->grace_timer);
+        certificates_done(&run->certificates);
     }
     process_hub_stop(gateway->hub);
     offload_free(gateway->offload); /* it hands back to the workers' loops */
     reload_stop(gateway->reload);
     upgrade_stop(gateway->upgrade);
+    watchdog_free(run->watchdog);
     for (unsigned i = gateway->worker_count; i > 0; i--) {
         worker_free(gateway->workers[i - 1]);
     }
@@ -571,6 +580,7 @@ static void gateway_run_control(struct gateway_run *run, gateway_ready_fn *on_re
 {
     __atomic_store_n(&run->gateway.ready, true, __ATOMIC_RELAXED);
     gateway_log_listeners(run);
+    certificates_watch(&run->certificates, &run->gateway);
     notify_send("READY=1\nSTATUS=Serving configuration %s", run->gateway.config->hash);
     inherit_tell_ready(&run->inherit);
     if (on_ready != NULL) {

@@ -14,6 +14,7 @@ const struct command *const commands[] = {
     &command_explain,
     &command_keys,
     &command_token,
+    &command_client,
     &command_revoke,
     &command_revocations,
     &command_help,

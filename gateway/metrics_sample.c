@@ -142,6 +142,10 @@ static void metrics_sample_certificates(const struct gateway *gateway)
             metrics_label_add(labels, &len, "host", certificate->host);
             metrics_set(gateway->control->metrics, METRICS_CERTIFICATE, labels,
                         (uint64_t)certificate->not_after * METRICS_US_PER_S);
+            if (certificate->staple_until != 0) {
+                metrics_set(gateway->control->metrics, METRICS_STAPLE, labels,
+                            (uint64_t)certificate->staple_until * METRICS_US_PER_S);
+            }
         }
     }
 }

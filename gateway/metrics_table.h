@@ -53,6 +53,8 @@ struct metrics_family {
       "Time from a client's connection to the end of its TLS handshake.")                          \
     X(CERTIFICATE, "jwtgate_certificate_not_after_timestamp_seconds", G, MAX, true,                \
       "When a certificate of a listener expires, as Unix time.")                                   \
+    X(STAPLE, "jwtgate_ocsp_next_update_timestamp_seconds", G, MAX, true,                          \
+      "When the OCSP response of a certificate lapses, as Unix time.")                             \
     X(PARSE_ERRORS, "jwtgate_http_parse_errors_total", C, SUM, false,                              \
       "Requests that were refused for their form, by reason.")                                     \
     X(AUTH_DECISIONS, "jwtgate_auth_decisions_total", C, SUM, false,                               \
@@ -87,6 +89,8 @@ struct metrics_family {
       "Questions whether a token is revoked, by what answered them.")                              \
     X(REVOCATION_RESYNCS, "jwtgate_revocation_resyncs_total", C, SUM, false,                       \
       "Times that all revocations were read from redis, by cause.")                                \
+    X(TOKENS_ISSUED, "jwtgate_tokens_issued_total", C, SUM, false,                                 \
+      "Tokens that the gateway has issued, by client and grant.")                                  \
     X(REDIS_UP, "jwtgate_redis_up", G, MIN, false,                                                 \
       "1 while the connections that follow redis are up, else 0.")                                 \
     X(UPSTREAM_REQUESTS, "jwtgate_upstream_requests_total", C, SUM, false,                         \

@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/sink.h"
+#include "gateway/certificates.h"
 #include "gateway/config.h"
 #include "gateway/config_change.h"
 #include "gateway/gateway.h"
@@ -269,6 +270,7 @@ static void take_over(struct reload *reload)
     gateway->config_unix_us = clock_unix_us();
     gateway->reload_failed = false;
     gateway->reloads_done++;
+    certificates_check(gateway);
 }
 
 static void on_switched(void *arg)

@@ -101,6 +101,9 @@ static int add_fields(struct request *req, unsigned status, struct slice content
     if (err == 0 && req->reply != NULL && !slice_is_absent(req->reply->etag)) {
         err = headers_add(headers, SLICE("etag"), req->reply->etag);
     }
+    if (err == 0 && req->reply != NULL && req->reply->pragma_no_cache) {
+        err = headers_add(headers, SLICE("pragma"), SLICE("no-cache"));
+    }
     if (err == 0) {
         err = forward_add_hsts(req);
     }

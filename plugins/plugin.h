@@ -189,6 +189,7 @@ struct gw_reply {
     struct slice body;             /* copied */
     struct slice cache_control;    /* absent: no-store */
     struct slice etag;             /* absent: none */
+    bool pragma_no_cache;          /* for caches of HTTP/1.0 (RFC 6749 section 5.1) */
 };
 GW_API enum gw_verdict gw_reply(struct gw_call *call, const struct gw_reply *reply); /* GW_REPLY */
 

@@ -152,7 +152,7 @@ static const struct option client_options[] = {
     { .name = NULL },
 };
 
-const struct option clients_option_table[] = {
+static const struct option file_options[] = {
     { .name = "clients",
       .type = OPT_MAP,
       .offset = offsetof(struct clients, list),
@@ -226,16 +226,11 @@ static int index_by_id(struct clients *clients)
     return 0;
 }
 
-static int fill(struct clients *clients, const char *file, const struct option_context *ctx,
-                const struct json *where, const char *path)
+static int fill(struct clients *clients, const char *file, struct slice text,
+                const struct option_context *ctx, const struct json *where, const char *path)
 {
     unsigned errors = ctx->diag->errors;
-    struct slice text;
-    int err = read_text(file, ctx, where, path, &text);
 
-    if (err < 0) {
-        return err;
-    }
     if (EVP_Digest(text.ptr, text.len, clients->digest, NULL, EVP_sha256(), NULL) != 1) {
         return ERR_CRYPTO;
     }
@@ -244,15 +239,15 @@ static int fill(struct clients *clients, const char *file, const struct option_c
     if (root == NULL) {
         return ERR_CONFIG;
     }
-    options_read(ctx, clients_option_table, root, "", NULL, clients);
+    options_read(ctx, file_options, root, "", NULL, clients);
     return ctx->diag->errors != errors ? ERR_CONFIG : index_by_id(clients);
 }
 
-int clients_read(const char *file, const struct option_context *ctx, const struct json *where,
-                 const char *path, struct clients **ret)
+static int parse(const char *file, struct slice text, const struct option_context *ctx,
+                 const struct json *where, const char *path, struct clients **ret)
 {
     struct clients *clients = calloc(1, sizeof(*clients));
-    int err = clients == NULL ? ERR_NO_MEMORY : fill(clients, file, ctx, where, path);
+    int err = clients == NULL ? ERR_NO_MEMORY : fill(clients, file, text, ctx, where, path);
 
     if (err < 0) {
         clients_free(clients);
@@ -260,6 +255,21 @@ int clients_read(const char *file, const struct option_context *ctx, const struc
     }
     *ret = clients;
     return 0;
+}
+
+int clients_parse(const char *file, struct slice text, const struct option_context *ctx,
+                  struct clients **ret)
+{
+    return parse(file, text, ctx, NULL, NULL, ret);
+}
+
+int clients_read(const char *file, const struct option_context *ctx, const struct json *where,
+                 const char *path, struct clients **ret)
+{
+    struct slice text;
+    int err = read_text(file, ctx, where, path, &text);
+
+    return err < 0 ? err : parse(file, text, ctx, where, path, ret);
 }
 
 void clients_free(struct clients *clients)

@@ -24,6 +24,9 @@ struct clients;
  * `where` and `path` in the configuration.  The file must be private, as those of secrets are.  ERR_CONFIG. */
 int clients_read(const char *file, const struct option_context *ctx, const struct json *where,
                  const char *path, struct clients **ret) MUST_CHECK;
+/* The same of its text, which lives as long as ctx->diag. */
+int clients_parse(const char *file, struct slice text, const struct option_context *ctx,
+                  struct clients **ret) MUST_CHECK;
 void clients_free(struct clients *clients); /* NULL is fine */
 /* Two readings: was the text the same?  For gw_plugin.top_is_same. */
 bool clients_are_same(const struct clients *a, const struct clients *b);
@@ -35,6 +38,3 @@ const struct client *clients_list(const struct clients *clients, size_t *ret_cou
 /* What a secret for an unknown id is compared with, so that it costs what it costs for a known one: the
  * parameters of one of the clients, always the same one for this id, with a hash that nothing has. */
 void clients_stand_in(const struct clients *clients, struct slice id, struct client_secret *ret);
-
-/* For the command: the table that the file is read by. */
-extern const struct option clients_option_table[];

@@ -121,6 +121,12 @@ static const struct option issuer_options[] = {
       .type = OPT_PATH,
       .offset = AT(clients_file),
       .help = "Who may ask for tokens (`jwtgate client`); without it nobody may." },
+    { .name = "client_failures",
+      .type = OPT_OBJECT,
+      .offset = AT(client_failures),
+      .def = "{}",
+      .sub = client_auth_option_table,
+      .help = "How often clients may fail to authenticate." },
     { .name = "jwks_max_age",
       .type = OPT_DURATION,
       .offset = AT(jwks_max_age_ms),
@@ -189,6 +195,19 @@ static int load_keys(struct issuer *issuer, const struct option_context *ctx)
     return err;
 }
 
+static int load_clients(struct issuer *issuer, const struct option_context *ctx)
+{
+    if (issuer->clients_file == NULL) {
+        return 0;
+    }
+    issuer->guard = client_guard_new(&issuer->client_failures);
+    if (issuer->guard == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    return clients_read(issuer->clients_file, ctx, json_get(issuer->where, SLICE("clients_file")),
+                        "token_issuer.clients_file", &issuer->clients);
+}
+
 static int top_init(void *top_arg, const struct option_context *ctx)
 {
     struct issuer *issuer = &((struct top *)top_arg)->issuer;
@@ -198,6 +217,9 @@ static int top_init(void *top_arg, const struct option_context *ctx)
     }
     int err = load_keys(issuer, ctx);
 
+    if (err == 0) {
+        err = load_clients(issuer, ctx);
+    }
     return err < 0 ? err : issuer_publish(issuer, ctx);
 }
 
@@ -206,6 +228,10 @@ static void top_done(void *top_arg)
     struct issuer *issuer = &((struct top *)top_arg)->issuer;
 
     issuer_publish_done(issuer);
+    clients_free(issuer->clients);
+    issuer->clients = NULL;
+    client_guard_unref(issuer->guard);
+    issuer->guard = NULL;
     signing_keys_unref(issuer->keys);
     issuer->keys = NULL;
 }
@@ -214,7 +240,11 @@ static bool top_is_same(const void *old_arg, const void *top_arg)
 {
     const struct issuer *old = issuer_of_top(old_arg), *issuer = issuer_of_top(top_arg);
 
-    return old == NULL || issuer == NULL || signing_keys_are_same(old->keys, issuer->keys);
+    if (old == NULL || issuer == NULL) {
+        return old == issuer;
+    }
+    return signing_keys_are_same(old->keys, issuer->keys) &&
+           (old->clients == NULL || clients_are_same(old->clients, issuer->clients));
 }
 
 /* ---- requests ---- */

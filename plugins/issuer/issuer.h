@@ -4,6 +4,7 @@
  * routes that issue tokens, ask issuer_of() while the configuration is read. */
 #pragma once
 
+#include "plugins/issuer/client_auth.h"
 #include "plugins/issuer/signing_keys.h"
 
 #define ISSUER_ENDPOINTS 3u
@@ -24,6 +25,7 @@ struct issuer {
     struct option_list signing_keys; /* struct signing_spec */
     const char *signing_keys_file;
     const char *clients_file; /* NULL: no endpoint that asks for a client */
+    struct client_auth_options client_failures;
     uint64_t jwks_max_age_ms, rotation_slack_ms;
     struct {
         struct slice token, revoke, introspect, jwks;
@@ -32,6 +34,8 @@ struct issuer {
 
     /* Made from it. */
     struct signing_keys *keys;                          /* a reference */
+    struct clients *clients;                            /* NULL: there is no clients_file */
+    struct client_guard *guard;                         /* a reference; with clients */
     struct issuer_document documents[ISSUER_ENDPOINTS]; /* the keys, then the metadata */
     struct gw_endpoint endpoints[ISSUER_ENDPOINTS];
     size_t document_count;

@@ -6,6 +6,7 @@
 #include "core/resolve.h"
 #include "plugins/revocation/local_store.h"
 #include "plugins/revocation/orders.h"
+#include "plugins/revocation/redis_store.h"
 #include "plugins/revocation/worker.h"
 
 #include <stdio.h>

@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "plugins/revocation/put.h"
+#include "plugins/revocation/redis_store.h"
 #include "plugins/revocation/worker.h"
 
 #include <stdio.h>

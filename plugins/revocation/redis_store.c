@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/redis_sentinel.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ struct redis_store {
     void *arg;
     struct loop *loop;
     struct redis *data, *feed; /* the one that asks, the one that is told */
+    struct redis_watch *watch; /* NULL: no sentinels */
 
     enum phase phase;
     enum redis_store_cause cause; /* of the synchronisation under way */
@@ -304,6 +306,9 @@ static void on_timer(struct loop_timer *timer)
         (struct redis_store *)(void *)((char *)timer - offsetof(struct redis_store, timer));
     uint64_t now = clock_ms();
 
+    if (store->watch != NULL) {
+        redis_watch_ask(store->watch);
+    }
     if (store->is_tracking) {
         if (store->sent_ns == 0) {
             send_heartbeat(store);
@@ -500,12 +505,31 @@ static void on_ready(void *arg)
 
 static void on_lost(void *arg, int err)
 {
-    doubt((struct redis_store *)arg, REDIS_STORE_GAP, err_text(err));
+    struct redis_store *store = (struct redis_store *)arg;
+    const char *why = redis_failure(store->data);
+
+    why = why[0] == '\0' ? redis_failure(store->feed) : why;
+    if (store->phase == PHASE_CONNECT) {
+        log_warning(AREA, "redis cannot be used: %s", why[0] == '\0' ? err_text(err) : why);
+    }
+    doubt(store, REDIS_STORE_GAP, err_text(err));
 }
 
 static const struct redis_ops connection_ops = { .ready = on_ready,
                                                  .lost = on_lost,
                                                  .pushed = on_pushed };
+
+/* A fail-over ends the lease now, not with the next heartbeat. */
+static void on_sentinel(void *arg)
+{
+    struct redis_store *store = (struct redis_store *)arg;
+
+    if (redis_is_outdated(store->data) || redis_is_outdated(store->feed)) {
+        doubt(store, REDIS_STORE_SERVER_CHANGED, "the sentinels name another master");
+        redis_reconnect(store->data);
+        redis_reconnect(store->feed);
+    }
+}
 
 /* ---- life ---- */
 
@@ -542,7 +566,11 @@ struct redis_store *redis_store_new(struct loop *loop, struct resolver *resolver
     name_instance(store);
     store->data = redis_new(loop, resolver, &store->options.redis, &connection_ops, store);
     store->feed = redis_new(loop, resolver, &store->options.redis, &connection_ops, store);
+    if (options->redis.sentinel_count > 0) {
+        store->watch = redis_watch_new(loop, resolver, &store->options.redis, on_sentinel, store);
+    }
     if (store->data == NULL || store->feed == NULL ||
+        (store->watch == NULL && options->redis.sentinel_count > 0) ||
         loop_timer_set(loop, &store->timer, clock_ms() + heartbeat_ms(store)) < 0) {
         redis_store_free(store);
         return NULL;
@@ -559,6 +587,7 @@ void redis_store_free(struct redis_store *store)
     set_lease(store->previous, 0);
     redis_free(store->data);
     redis_free(store->feed);
+    redis_watch_free(store->watch);
     loop_timer_remove(store->loop, &store->timer);
     revocation_filter_unref(store->current);
     revocation_filter_unref(store->previous);

@@ -10,8 +10,6 @@
 #include "plugins/revocation/lint.h"
 #include "plugins/revocation/lookup.h"
 
-#include <openssl/crypto.h>
-
 #define AREA          "revocation"
 #define RETRY_AFTER_S 1u
 
@@ -35,14 +33,15 @@ static int top_init(void *top, const struct option_context *ctx)
     return revocation_settings_init(&((struct top *)top)->settings, ctx);
 }
 
-/* The password is all that does not come from the text. */
-static bool top_is_same(const void *old_arg, const void *top_arg)
+static void top_done(void *top)
 {
-    struct slice old = ((const struct top *)old_arg)->settings.client.password;
-    struct slice now = ((const struct top *)top_arg)->settings.client.password;
+    revocation_settings_done(&((struct top *)top)->settings);
+}
 
-    return slice_is_absent(old) == slice_is_absent(now) && old.len == now.len &&
-           (old.len == 0 || CRYPTO_memcmp(old.ptr, now.ptr, old.len) == 0);
+static bool top_is_same(const void *old, const void *top)
+{
+    return revocation_settings_are_same(&((const struct top *)old)->settings,
+                                        &((const struct top *)top)->settings);
 }
 
 /* The member "revocation" of an "auth" that asks for more than "off". */
@@ -222,6 +221,7 @@ const struct gw_plugin revocation_plugin = {
     .top_options = top_options,
     .top_size = sizeof(struct top),
     .top_init = top_init,
+    .top_done = top_done,
     .top_is_same = top_is_same,
     .config_init = config_init,
     .worker_init = worker_init,

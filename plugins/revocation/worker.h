@@ -6,6 +6,7 @@
 #include "plugins/plugin.h"
 #include "plugins/revocation/config.h"
 #include "plugins/revocation/entry.h"
+#include "plugins/revocation/filter.h"
 #include "plugins/revocation/local_store.h"
 
 /* Who answered a question, and how. */

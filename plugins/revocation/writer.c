@@ -127,9 +127,9 @@ static int open_redis(struct revocation_writer *writer, const struct revocation_
     }
     int err = wait_for(writer, is_connected);
     if (err < 0) {
-        snprintf(writer->error, sizeof(writer->error), "redis at %.*s does not let us in: %s",
-                 (int)(settings->redis.url.len < 128 ? settings->redis.url.len : 128),
-                 settings->redis.url.ptr, err_text(err));
+        const char *why = redis_failure(writer->redis);
+        snprintf(writer->error, sizeof(writer->error), "redis does not let us in: %s",
+                 why[0] == '\0' ? err_text(err) : why);
     }
     return err;
 }

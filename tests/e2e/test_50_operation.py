@@ -279,6 +279,29 @@ def test_systemd_is_told(scratch, start, backend):
         assert gateway.process.wait(5) == 0
 
 
+def test_the_watchdog_hears_of_loops_that_turn(scratch, start, backend):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(scratch / "notify"))
+        notify.settimeout(5)
+        gateway = start(config_for(backend, server={"workers": 2}), environment={
+            "NOTIFY_SOCKET": str(scratch / "notify"), "WATCHDOG_USEC": "400000"})
+        words = [notify.recv(1000) for _ in range(4)]
+        assert words[0].startswith(b"READY=1") and words[1:] == [b"WATCHDOG=1"] * 3, words
+        gateway.signal(signal.SIGTERM)
+        assert gateway.process.wait(5) == 0
+
+
+def test_the_watchdog_of_another_process_is_not_ours(scratch, start, backend):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(scratch / "notify"))
+        notify.settimeout(0.5)
+        start(config_for(backend), environment={
+            "NOTIFY_SOCKET": str(scratch / "notify"), "WATCHDOG_USEC": "100000", "WATCHDOG_PID": "1"})
+        assert notify.recv(1000).startswith(b"READY=1")
+        with pytest.raises(socket.timeout):
+            notify.recv(1000)
+
+
 def test_livez_answers_while_the_workers_are_busy(gateway, backend):
     stop = threading.Event()
 

@@ -186,6 +186,27 @@ def test_verification_can_be_switched_off(start, serve, stranger):
     assert gateway.ask(get("/")).status == 200
 
 
+def pin_of(cert_file):
+    command = (f"openssl x509 -in {cert_file} -noout -pubkey | openssl pkey -pubin -outform der | "
+               "openssl dgst -sha256 -binary | base64")
+    return subprocess.run(command, shell=True, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+
+
+def test_a_pinned_key(start, serve, authority, stranger):
+    cert = authority.issue("pinned", "127.0.0.1")
+    backend = serve(cert)
+    other = pin_of(authority.issue("not-pinned", "127.0.0.1")[0])
+    gateway = start(config_to(backend, ca_file=str(authority.file), pin_sha256=[other, pin_of(cert[0])]))
+    for _ in range(3):
+        assert gateway.ask(get("/")).status == 200
+    backend.requests.clear()
+    refused(start(config_to(backend, ca_file=str(authority.file), pin_sha256=[other])), "tls_key_not_pinned")
+    own = stranger.issue("of-its-own", "other.test", life=-DAY)
+    gateway = start(config_to(serve(own), insecure_skip_verify=True, pin_sha256=[pin_of(own[0])]))
+    assert gateway.ask(get("/")).status == 200
+    assert not backend.requests
+
+
 def test_an_upstream_that_speaks_no_tls(start, authority):
     backend = Backend()
     try:
@@ -234,6 +255,8 @@ def test_failures_leave_no_connections(start, serve, authority, stranger):
     ({"cert_file": "gateway.crt", "key_file": "other.key"}, "does not belong to the certificate"),
     ({"server_name": "a:b"}, "is not a host name"),
     ({"verify": False}, 'unknown key "verify"'),
+    ({"pin_sha256": ["abc"]}, "is not the SHA-256 of a public key in base64"),
+    ({"pin_sha256": []}, "pin_sha256"),
 ])
 def test_what_cannot_be(module_scratch, authority, tls, message):
     authority.issue("gateway", "gateway.internal")

@@ -4,6 +4,7 @@ import ctypes
 import datetime
 import ipaddress
 import os
+import pathlib
 import socket
 import ssl
 import warnings
@@ -11,6 +12,7 @@ import warnings
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
 from support import Backend, Client
@@ -56,6 +58,18 @@ class Authority:
             out.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                                         serialization.NoEncryption()))
         return str(cert_file), str(key_file)
+
+
+    def ocsp(self, cert_file, status=ocsp.OCSPCertStatus.GOOD, begin=-DAY, end=DAY):
+        """A response about a certificate of ours, in DER."""
+        cert = x509.load_pem_x509_certificate(pathlib.Path(cert_file).read_bytes())
+        now = datetime.datetime.utcnow()
+        is_revoked = status == ocsp.OCSPCertStatus.REVOKED
+        builder = ocsp.OCSPResponseBuilder().add_response(
+            cert=cert, issuer=self.cert, algorithm=hashes.SHA256(), cert_status=status, this_update=now + begin,
+            next_update=now + end, revocation_time=now - DAY if is_revoked else None, revocation_reason=None)
+        response = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, self.cert).sign(self.key, hashes.SHA256())
+        return response.public_bytes(serialization.Encoding.DER)
 
 
 def client_context(ca_file, cert=None, versions=(None, None), alpn=None):

@@ -14,6 +14,7 @@ static struct {
 } counters[MAX_COUNTERS];
 static size_t counter_count;
 
+bool fake_host_pool_is_full;
 static struct fake_host *current;
 static void *states[FAKE_HOST_PLUGINS];
 static struct gw_call calls[FAKE_HOST_PLUGINS];
@@ -219,7 +220,10 @@ struct gw_request *fake_host_ask(struct fake_host *host, const char *path, const
 {
     struct gw_request *req = new_request(host, lines, NULL);
 
-    req->path = slice_str(path);
+    const char *query = strchr(path, '?');
+
+    req->path = slice_of(path, query == NULL ? strlen(path) : (size_t)(query - path));
+    req->query = slice_str(query == NULL ? NULL : query + 1);
     req->to_read = slice_str(body);
     for (size_t i = 0; i < host->plugin_count; i++) {
         if (has_endpoint(host, i, req->path)) {
@@ -311,6 +315,16 @@ struct arena *gw_arena(struct gw_request *req)
     return &req->arena;
 }
 
+struct slice gw_client_ip(const struct gw_request *req)
+{
+    return SLICE("192.0.2.1");
+}
+
+uint64_t gw_now_ms(void)
+{
+    return clock_ms();
+}
+
 int64_t gw_unix_time(void)
 {
     return clock_unix();
@@ -354,6 +368,7 @@ void *gw_slot_get(const struct gw_request *req, const void *key)
 enum gw_verdict gw_reply(struct gw_call *call, const struct gw_reply *reply)
 {
     call->req->reply = *reply;
+    call->req->reply.body = arena_copy(&call->req->arena, reply->body);
     return GW_REPLY;
 }
 
@@ -458,6 +473,9 @@ enum gw_verdict gw_sleep(struct gw_call *call, unsigned ms, gw_hook_fn *fn)
 enum gw_verdict gw_offload(struct gw_call *call, gw_work_fn *work, struct gw_shared *arg,
                            gw_hook_fn *fn)
 {
+    if (fake_host_pool_is_full) {
+        return GW_FAIL;
+    }
     work(arg);
     call->req->pending = fn;
     return GW_WAIT;

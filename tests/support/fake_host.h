@@ -43,6 +43,9 @@ struct gw_request {
     size_t slot_count;
 };
 
+/* gw_offload() fails. */
+extern bool fake_host_pool_is_full;
+
 /* Read `text` (JSON); the number of errors, which are in host->diag. */
 unsigned fake_host_load(struct fake_host *host, const struct gw_plugin *const *plugins,
                         const char *text);
@@ -53,7 +56,7 @@ bool fake_host_complains(const struct fake_host *host, const char *text);
 /* A request with "name: value" lines; `query` may be NULL.  Ended by fake_host_end(). */
 struct gw_request *fake_host_run(struct fake_host *host, const char *route,
                                  const char *const *lines, const char *query);
-/* A request to a path that a plugin answers by itself; `body` may be NULL. */
+/* A request to a path (with its query) that a plugin answers by itself; `body` may be NULL. */
 struct gw_request *fake_host_ask(struct fake_host *host, const char *path, const char *const *lines,
                                  const char *body);
 void fake_host_end(struct gw_request *req);

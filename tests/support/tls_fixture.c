@@ -103,6 +103,7 @@ static void make_all(void)
     ca_key = EVP_EC_gen("P-256");
     ca_cert = make_cert(&ca, ca_key);
     write_pem("ca", "crt", ca_cert, NULL);
+    write_pem("ca", "key", NULL, ca_key);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         make_files(&all[i]);
     }
@@ -194,7 +195,9 @@ int tf_add(const char *name, const char *host)
 {
     char cert[64], key[64];
     struct slice hosts[1] = { slice_str(host) };
-    struct tls_certificate certificate = { cert, key, hosts, host == NULL ? 0 : 1 };
+    struct tls_certificate certificate = {
+        .cert_file = cert, .key_file = key, .hosts = hosts, .host_count = host == NULL ? 0 : 1
+    };
     struct tls_certificate_facts facts;
     enum tls_part part;
 

@@ -31,7 +31,7 @@ extern const struct stream_ops tf_ops;
 int tls_fixture_run(TCase *tc);
 
 /* A server with NAME.crt and NAME.key: a (a.test, *.wild.test, 127.0.0.1), b (b.test), old (has expired),
- * self (signed by itself), client. */
+ * self (signed by itself), client.  ca.crt and ca.key: who has issued them. */
 void tf_serve(const char *name);
 void tf_serve_with(const struct tls_server_options *options, const char *name);
 /* One more certificate; `host` NULL: its own names.  As tls_server_add(). */

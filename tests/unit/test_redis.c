@@ -483,7 +483,7 @@ static const struct {
     { "redis://redis.internal:7000/5", 0, "redis.internal", 7000, 5 },
     { "redis://[::1]:7000/", 0, "[::1]", 7000, 0 },
     { "redis://[::1]", 0, "[::1]", 6379, 0 },
-    { "rediss://redis.internal", ERR_UNSUPPORTED, NULL, 0, 0 },
+    { "rediss://redis.internal:7000/1", 0, "redis.internal", 7000, 1 },
     { "redis://user:secret@host", ERR_BAD_INPUT, NULL, 0, 0 },
     { "redis://", ERR_BAD_INPUT, NULL, 0, 0 },
     { "redis://host:", ERR_BAD_INPUT, NULL, 0, 0 },

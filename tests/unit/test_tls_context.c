@@ -22,7 +22,8 @@ START_TEST(wrong_files_are_refused_with_a_reason)
 
     ck_assert_int_eq(chmod("a.crt", 0644), 0);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const struct tls_certificate certificate = { rows[i].cert, rows[i].key, NULL, 0 };
+        const struct tls_certificate certificate = { .cert_file = rows[i].cert,
+                                                     .key_file = rows[i].key };
         struct tls_certificate_facts facts;
         enum tls_part part = TLS_PART_NONE;
 

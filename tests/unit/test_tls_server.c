@@ -96,7 +96,9 @@ END_TEST
 START_TEST(facts_of_a_certificate)
 {
     struct slice hosts[] = { SLICE("*.wild.test"), SLICE("c.test") };
-    const struct tls_certificate certificate = { "a.crt", "a.key", hosts, 2 };
+    const struct tls_certificate certificate = {
+        .cert_file = "a.crt", .key_file = "a.key", .hosts = hosts, .host_count = 2
+    };
     const struct tls_server_options options = { 0 };
     struct tls_certificate_facts facts;
     enum tls_part part;

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `jwtgate client`: who may ask the token endpoint for tokens. */
+#include "gateway/cmd.h"
+#include "gateway/cmd_config.h"
+#include "gateway/cmd_key.h"
+#include "gateway/cmd_print.h"
+#include "gateway/cmd_replace.h"
+#include "plugins/issuer/clients.h"
+#include "plugins/issuer/clients_edit.h"
+
+#include <openssl/crypto.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MAX_VALUES      64u
+#define MAX_FILE_BYTES  ((size_t)256 << 10) /* as the gateway reads it */
+#define MAX_INPUT_BYTES 4096u
+
+enum { OPTION_SCOPE = 256, OPTION_AUDIENCE, OPTION_CLAIM, OPTION_SECRET };
+
+struct values {
+    const char *items[MAX_VALUES];
+    size_t count;
+};
+
+struct arguments {
+    struct cmd_line *line;
+    const char *verb, *id;
+    const char *config, *file;
+    struct values scopes, audiences, claims;
+    bool secret_from_stdin, as_json;
+};
+
+/* The file while it is read or changed. */
+struct book {
+    const char *file;
+    char *file_memory; /* NULL: the file is an argument */
+    struct diag diag;
+    struct arena arena;
+    char *text; /* with NUL */
+    size_t len;
+    struct clients *clients;
+};
+
+/* ---- the file ---- */
+
+static int find_file(const struct arguments *args, struct book *book)
+{
+    bool is_missing = false;
+    struct diag diag;
+
+    if (args->file != NULL) {
+        book->file = args->file;
+        return EXIT_YES;
+    }
+    diag_init(&diag);
+    book->file_memory =
+        config_find_path(args->config, "token_issuer", "clients_file", &diag, &is_missing);
+    book->file = book->file_memory;
+    if (diag.errors > 0) {
+        diag_print(&diag, stderr);
+    } else if (book->file == NULL) {
+        fprintf(stderr, "jwtgate: the configuration has no token_issuer.clients_file; write it, or "
+                        "name the file with --file\n");
+    }
+    diag_done(&diag);
+    return book->file != NULL ? EXIT_YES : is_missing ? EXIT_UNKNOWN : EXIT_NO;
+}
+
+/* Is `text` a file of clients?  Mistakes are printed. */
+static int parse(struct book *book, struct slice text, struct clients **ret)
+{
+    const struct option_context ctx = { .diag = &book->diag, .arena = &book->arena };
+
+    if (clients_parse(book->file, text, &ctx, ret) < 0) {
+        diag_print(&book->diag, stderr);
+        return EXIT_NO;
+    }
+    return EXIT_YES;
+}
+
+static int read_file(struct book *book, bool may_be_missing)
+{
+    book->text = malloc(MAX_FILE_BYTES + 1);
+    if (book->text == NULL) {
+        return EXIT_UNKNOWN;
+    }
+    if (may_be_missing && access(book->file, F_OK) != 0 && errno == ENOENT) {
+        book->len = (size_t)snprintf(book->text, MAX_FILE_BYTES, "%s", clients_edit_empty);
+        return EXIT_YES;
+    }
+    size_t len;
+
+    if (cmd_read_text(book->file, book->text, MAX_FILE_BYTES, &len) < 0) {
+        return EXIT_UNKNOWN;
+    }
+    /* cmd_read_text() leaves out the blank end. */
+    book->len = len;
+    if (len < MAX_FILE_BYTES) {
+        book->text[book->len++] = '\n';
+    }
+    return EXIT_YES;
+}
+
+static int open_book(struct book *book, bool may_be_missing)
+{
+    int code = read_file(book, may_be_missing);
+
+    return code != EXIT_YES ? code : parse(book, slice_of(book->text, book->len), &book->clients);
+}
+
+static void close_book(struct book *book)
+{
+    clients_free(book->clients);
+    diag_done(&book->diag);
+    arena_done(&book->arena);
+    free(book->text);
+    free(book->file_memory);
+}
+
+/* The changed text must be as good as the old one; then it takes its place. */
+static int replace(struct book *book, char *text)
+{
+    struct clients *clients = NULL;
+    int code = strlen(text) > MAX_FILE_BYTES ? EXIT_NO : parse(book, slice_str(text), &clients);
+
+    clients_free(clients);
+    if (strlen(text) > MAX_FILE_BYTES) {
+        fprintf(stderr, "jwtgate: %s would be larger than 256 KiB\n", book->file);
+    } else if (code == EXIT_YES && cmd_replace_file(book->file, slice_str(text)) < 0) {
+        code = EXIT_UNKNOWN;
+    }
+    return code;
+}
+
+static void say_reload(void)
+{
+    fprintf(stderr, "A gateway that runs knows it after a reload.\n");
+}
+
+/* ---- the secret ---- */
+
+static int read_secret(char *ret, size_t size, size_t *ret_len)
+{
+    if (cmd_read_text("-", ret, size, ret_len) < 0) {
+        return EXIT_UNKNOWN;
+    }
+    if (*ret_len < CLIENT_SECRET_MIN_BYTES || *ret_len > CLIENT_SECRET_MAX_BYTES) {
+        fprintf(stderr, "jwtgate: a secret has %u to %u bytes, this one has %zu\n",
+                CLIENT_SECRET_MIN_BYTES, CLIENT_SECRET_MAX_BYTES, *ret_len);
+        return EXIT_NO;
+    }
+    for (size_t i = 0; i < *ret_len; i++) {
+        if (ret[i] < 0x20 || ret[i] > 0x7e) { /* VSCHAR, RFC 6749 appendix A.2 */
+            fprintf(stderr, "jwtgate: a secret is printable ASCII\n");
+            return EXIT_NO;
+        }
+    }
+    return EXIT_YES;
+}
+
+/* A chosen secret from standard input, or a new one: `ret`, and what is kept of it. */
+static int make_secret(const struct arguments *args, char ret[MAX_INPUT_BYTES],
+                       char kept_text[CLIENT_SECRET_TEXT_BYTES])
+{
+    enum client_secret_kind kind = CLIENT_SECRET_SHA256;
+    struct client_secret kept;
+    size_t len = 0;
+
+    if (args->secret_from_stdin) {
+        int code = read_secret(ret, MAX_INPUT_BYTES, &len);
+
+        if (code != EXIT_YES) {
+            return code;
+        }
+        kind = CLIENT_SECRET_SCRYPT;
+    } else if (client_secret_generate(ret) == 0) {
+        len = strlen(ret);
+    }
+    if (len == 0 || client_secret_keep(kind, slice_of(ret, len), &kept) < 0) {
+        fprintf(stderr, "jwtgate: no secret could be made\n");
+        return EXIT_UNKNOWN;
+    }
+    client_secret_write(&kept, kept_text);
+    return EXIT_YES;
+}
+
+/* ---- add ---- */
+
+static void write_list(FILE *out, const char *name, const struct values *values)
+{
+    if (values->count == 0) {
+        return;
+    }
+    fprintf(out, ",\n" CLIENTS_EDIT_INDENT "  \"%s\": [", name);
+    for (size_t i = 0; i < values->count; i++) {
+        fputs(i == 0 ? "" : ", ", out);
+        cmd_print_string(out, slice_str(values->items[i]));
+    }
+    fputc(']', out);
+}
+
+static void write_claims(FILE *out, const struct values *claims)
+{
+    if (claims->count == 0) {
+        return;
+    }
+    fputs(",\n" CLIENTS_EDIT_INDENT "  \"claims\": {", out);
+    for (size_t i = 0; i < claims->count; i++) {
+        const char *equals = strchr(claims->items[i], '=');
+
+        fputs(i == 0 ? " " : ", ", out);
+        cmd_print_string(out, slice_of(claims->items[i], (size_t)(equals - claims->items[i])));
+        fputs(": ", out);
+        cmd_print_string(out, slice_str(equals + 1));
+    }
+    fputs(" }", out);
+}
+
+/* The client's object in clients.jsonc; malloc'ed. */
+static char *write_object(const struct arguments *args, const char *kept)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+
+    if (out == NULL) {
+        return NULL;
+    }
+    fprintf(out, "{\n" CLIENTS_EDIT_INDENT "  \"secret_hash\": \"%s\"", kept);
+    write_list(out, "scopes", &args->scopes);
+    write_list(out, "audiences", &args->audiences);
+    write_claims(out, &args->claims);
+    fputs("\n" CLIENTS_EDIT_INDENT "}", out);
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static int add_to_book(const struct arguments *args, struct book *book, const char *kept)
+{
+    char *object = write_object(args, kept), *text = NULL;
+    int err = object == NULL ? ERR_NO_MEMORY
+                             : clients_edit_add(slice_of(book->text, book->len),
+                                                slice_str(args->id), slice_str(object), &text);
+
+    free(object);
+    if (err < 0) {
+        fprintf(stderr, "jwtgate: the client \"%s\" cannot be added: %s\n", args->id,
+                err_text(err));
+        return err == ERR_EXISTS ? EXIT_NO : EXIT_UNKNOWN;
+    }
+    int code = replace(book, text);
+
+    free(text);
+    return code;
+}
+
+static int add(const struct arguments *args, struct book *book)
+{
+    char secret[MAX_INPUT_BYTES], kept[CLIENT_SECRET_TEXT_BYTES];
+
+    if (clients_find(book->clients, slice_str(args->id)) != NULL) {
+        fprintf(stderr, "jwtgate: there is a client \"%s\"; remove it first\n", args->id);
+        return EXIT_NO;
+    }
+    int code = make_secret(args, secret, kept);
+
+    if (code == EXIT_YES) {
+        code = add_to_book(args, book, kept);
+    }
+    if (code == EXIT_YES) {
+        if (!args->secret_from_stdin) {
+            printf("%s\n", secret);
+            fprintf(stderr, "This is the secret of %s; it is not kept and not shown again.\n",
+                    args->id);
+        }
+        say_reload();
+    }
+    OPENSSL_cleanse(secret, sizeof(secret));
+    return code;
+}
+
+/* ---- remove ---- */
+
+static int remove_client(const struct arguments *args, struct book *book)
+{
+    char *text = NULL;
+    int err = clients_edit_remove(slice_of(book->text, book->len), slice_str(args->id), &text);
+
+    if (err < 0) {
+        fprintf(stderr, "jwtgate: the client \"%s\" cannot be removed: %s\n", args->id,
+                err_text(err));
+        return err == ERR_NOT_FOUND ? EXIT_NO : EXIT_UNKNOWN;
+    }
+    int code = replace(book, text);
+
+    free(text);
+    if (code == EXIT_YES) {
+        say_reload();
+        fprintf(stderr, "Its tokens pass until they expire: jwtgate revoke --client %s\n",
+                args->id);
+    }
+    return code;
+}
+
+/* ---- list ---- */
+
+static const char *kind_name(const struct client *client)
+{
+    return client->secret.kind == CLIENT_SECRET_SCRYPT ? "scrypt" : "sha256";
+}
+
+static void list_words(const struct option_strings *words)
+{
+    for (size_t i = 0; i < words->count; i++) {
+        printf("%s%.*s", i == 0 ? "" : ",", SLICE_FMT(words->items[i]));
+    }
+    if (words->count == 0) {
+        putchar('-');
+    }
+}
+
+static void list_json_words(const char *name, const struct option_strings *words)
+{
+    printf(",\"%s\":[", name);
+    for (size_t i = 0; i < words->count; i++) {
+        fputs(i == 0 ? "" : ",", stdout);
+        cmd_print_string(stdout, words->items[i]);
+    }
+    putchar(']');
+}
+
+static void list_json(const struct client *client)
+{
+    fputs("{\"id\":", stdout);
+    cmd_print_string(stdout, client->element.name);
+    printf(",\"hash\":\"%s\"", kind_name(client));
+    list_json_words("scopes", &client->scopes);
+    list_json_words("audiences", &client->audiences);
+    fputs(",\"claims\":", stdout);
+    if (client->claims == NULL) {
+        fputs("{}", stdout);
+    } else {
+        cmd_print_json(stdout, client->claims);
+    }
+    putchar('}');
+}
+
+static void list_row(const struct client *client)
+{
+    printf("%-24.*s  %-6s  ", SLICE_FMT(client->element.name), kind_name(client));
+    list_words(&client->scopes);
+    fputs("  ", stdout);
+    list_words(&client->audiences);
+    putchar('\n');
+}
+
+static int list(const struct arguments *args, struct book *book)
+{
+    size_t count;
+    const struct client *clients = clients_list(book->clients, &count);
+
+    if (!args->as_json) {
+        printf("%-24s  %-6s  %s  %s\n", "ID", "HASH", "SCOPES", "AUDIENCES");
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (args->as_json) {
+            fputs(i == 0 ? "[" : ",\n ", stdout);
+            list_json(&clients[i]);
+        } else {
+            list_row(&clients[i]);
+        }
+    }
+    if (args->as_json) {
+        fputs(count == 0 ? "[]\n" : "]\n", stdout);
+    }
+    return EXIT_YES;
+}
+
+/* ---- the command ---- */
+
+static int with_book(const struct arguments *args,
+                     int (*fn)(const struct arguments *, struct book *), bool changes,
+                     bool may_be_missing)
+{
+    struct book book = { .file = NULL };
+    int lock = -1;
+
+    diag_init(&book.diag);
+    arena_init(&book.arena, NULL, 0, (size_t)64 << 20);
+    int code = find_file(args, &book);
+
+    if (code == EXIT_YES && changes) {
+        lock = cmd_replace_lock(book.file);
+        code = lock < 0 ? EXIT_UNKNOWN : EXIT_YES;
+    }
+    if (code == EXIT_YES) {
+        code = open_book(&book, may_be_missing);
+    }
+    if (code == EXIT_YES) {
+        code = fn(args, &book);
+    }
+    close_book(&book);
+    if (lock >= 0) {
+        close(lock);
+    }
+    return code;
+}
+
+static int dispatch(const struct arguments *args)
+{
+    bool is_list = strcmp(args->verb, "list") == 0;
+    bool is_add = strcmp(args->verb, "add") == 0;
+    bool has_details = args->scopes.count + args->audiences.count + args->claims.count > 0;
+
+    if (!is_list && !is_add && strcmp(args->verb, "remove") != 0) {
+        return cmd_usage_error(args->line, "no \"%s\" of clients", args->verb);
+    }
+    if (is_list != (args->id == NULL)) {
+        return cmd_usage_error(args->line, is_list ? "list takes no ID" : "name the client");
+    }
+    if (!is_add && (has_details || args->secret_from_stdin)) {
+        return cmd_usage_error(args->line, "only add takes scopes, audiences, claims, a secret");
+    }
+    return is_list  ? with_book(args, list, false, false)
+           : is_add ? with_book(args, add, true, true)
+                    : with_book(args, remove_client, true, false);
+}
+
+static int keep_value(const struct arguments *args, struct values *values)
+{
+    if (values->count == MAX_VALUES) {
+        return cmd_usage_error(args->line, "at most %u of a kind", MAX_VALUES);
+    }
+    values->items[values->count++] = args->line->value;
+    return EXIT_YES;
+}
+
+static int keep_claim(struct arguments *args)
+{
+    const char *equals = strchr(args->line->value, '=');
+
+    if (equals == NULL || equals == args->line->value) {
+        return cmd_usage_error(args->line, "--claim takes K=V");
+    }
+    return keep_value(args, &args->claims);
+}
+
+static int keep_secret(struct arguments *args)
+{
+    if (strcmp(args->line->value, "-") != 0) {
+        return cmd_usage_error(args->line,
+                               "a secret is never an argument: --secret - reads it from "
+                               "standard input");
+    }
+    args->secret_from_stdin = true;
+    return EXIT_YES;
+}
+
+static int keep_word(struct arguments *args)
+{
+    if (args->verb == NULL) {
+        args->verb = args->line->value;
+    } else if (args->id == NULL) {
+        args->id = args->line->value;
+    } else {
+        return cmd_unexpected(args->line);
+    }
+    return EXIT_YES;
+}
+
+static int run(struct cmd_line *line)
+{
+    struct arguments args = { .line = line };
+    int id, code = EXIT_YES;
+
+    while (code == EXIT_YES && (id = cmd_next(line)) != CMD_END) {
+        switch (id) {
+        case OPTION_SCOPE: code = keep_value(&args, &args.scopes); break;
+        case OPTION_AUDIENCE: code = keep_value(&args, &args.audiences); break;
+        case OPTION_CLAIM: code = keep_claim(&args); break;
+        case OPTION_SECRET: code = keep_secret(&args); break;
+        case 'f': args.file = line->value; break;
+        case 'c': args.config = line->value; break;
+        case 'j': args.as_json = true; break;
+        case CMD_WORD: code = keep_word(&args); break;
+        default: return line->exit_code;
+        }
+    }
+    if (code != EXIT_YES) {
+        return code;
+    }
+    if (args.verb == NULL) {
+        return cmd_usage_error(line, "say what: add, list or remove");
+    }
+    return dispatch(&args);
+}
+
+static const char *const words[] = { "add", "list", "remove", NULL };
+
+static const struct cmd_option options[] = {
+    { OPTION_SCOPE, "scope", "SCOPE", "that it may ask for; may be repeated", true },
+    { OPTION_AUDIENCE, "audience", "AUD", "that its tokens may have; may be repeated", true },
+    { OPTION_CLAIM, "claim", "K=V", "that its tokens carry, too; may be repeated", true },
+    { OPTION_SECRET, "secret", "-", "read a secret from standard input, not make one", true },
+    { 'f', "file", "FILE", "the file of clients; by default the configuration's", false },
+    CMD_OPTION_CONFIG,
+    CMD_OPTION_JSON,
+    { .name = NULL },
+};
+
+const struct command command_client = {
+    .name = "client",
+    .usage = "add ID [--scope SCOPE]... [--audience AUD]... [--claim K=V]...\n"
+             "list [--json]\n"
+             "remove ID",
+    .summary = "say who may ask for tokens",
+    .about = "add prints a new secret once and keeps its hash.  A secret that you choose (16\n"
+             "bytes or more) comes from standard input with --secret -.  The rest of the file\n"
+             "stays as it is, comments too; only those inside of a removed client go with it.",
+    .words = words,
+    .options = options,
+    .examples = "client add billing --scope orders:read --audience orders\n"
+                "client add reports --secret - < secret.txt\n"
+                "client list",
+    .run = run,
+};

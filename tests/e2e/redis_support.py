@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real redis servers and sentinels for the tests."""
+import contextlib
+import pathlib
+import signal
+import socket
+import ssl
+import subprocess
+
+from support import free_port, wait_until
+
+PASSWORD = "a-password-of-redis"
+
+
+class Redis:
+    """A redis-server of one test, spoken to as other services would: a plain client, redis-cli."""
+
+    def __init__(self, folder, *options, tls=None):
+        """`tls`: (certificate file, key file, authorities' file): then nothing else is spoken."""
+        self.port, self.folder, self.options, self.tls = free_port(), pathlib.Path(folder), options, tls
+        self.process = None
+        self.start()
+
+    def start(self):
+        ports = ["--port", str(self.port)]
+        if self.tls:
+            cert, key, ca = self.tls
+            ports = ["--port", "0", "--tls-port", str(self.port), "--tls-cert-file", cert, "--tls-key-file", key,
+                     "--tls-ca-cert-file", ca]
+        self.process = subprocess.Popen(
+            ["redis-server", *ports, "--bind", "127.0.0.1", "--dir", str(self.folder),
+             "--save", "", "--requirepass", PASSWORD, "--masterauth", PASSWORD, *self.options],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self.is_up, 10, "redis-server answers")
+
+    def is_up(self):
+        with contextlib.suppress(OSError, ValueError):
+            return self.command("PING") == "PONG"
+        return False
+
+    def connect(self):
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=3)
+        if self.tls:
+            cert, key, ca = self.tls
+            context = ssl.create_default_context(cafile=ca)
+            context.check_hostname = False
+            context.load_cert_chain(cert, key)
+            sock = context.wrap_socket(sock)
+        return sock
+
+    def command(self, *words):
+        return talk(self.connect(), ("AUTH", PASSWORD), words)
+
+    def cli(self, *words):
+        return subprocess.run(["redis-cli", "-p", str(self.port), "--no-auth-warning", "-a", PASSWORD, *words],
+                              capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    def revoke(self, jti):
+        return self.command("SET", f"blocklist:jti:{jti}", "1", "EX", "600")
+
+    def kill(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+
+def talk(sock, *commands):
+    """The last command's answer: one line, or the items of a flat array."""
+    with sock, sock.makefile("rb") as lines:
+        for command in commands:
+            sock.sendall(b"*%d\r\n" % len(command) + b"".join(
+                b"$%d\r\n%s\r\n" % (len(w.encode()), w.encode()) for w in map(str, command)))
+            answer = read_reply(lines)
+    return answer
+
+
+def read_reply(lines):
+    line = lines.readline()
+    if not line.endswith(b"\r\n"):
+        raise ConnectionError("closed")
+    kind, rest = line[:1], line[1:].decode().strip()
+    if kind == b"-":
+        raise ValueError(rest)
+    if kind == b"*":
+        return [read_reply(lines) for _ in range(max(int(rest), 0))]
+    if kind == b"$":
+        return lines.read(int(rest) + 2)[:-2].decode() if int(rest) >= 0 else None
+    return rest
+
+
+class Sentinel:
+    """One real sentinel that watches one master."""
+
+    NAME = "jwtgate-test"
+
+    def __init__(self, folder, master, quorum=1):
+        self.port, self.file = free_port(), pathlib.Path(folder) / "sentinel.conf"
+        self.file.parent.mkdir(exist_ok=True)
+        self.file.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {self.file.parent}\n"
+            f"sentinel monitor {self.NAME} 127.0.0.1 {master.port} {quorum}\n"
+            f"sentinel auth-pass {self.NAME} {PASSWORD}\n"
+            f"sentinel down-after-milliseconds {self.NAME} 1000\nsentinel failover-timeout {self.NAME} 3000\n")
+        self.process = None
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(["redis-server", str(self.file), "--sentinel"],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: self.master_port() is not None, 10, "the sentinel answers")
+
+    def command(self, *words):
+        return talk(socket.create_connection(("127.0.0.1", self.port), timeout=3), words)
+
+    def master_port(self):
+        with contextlib.suppress(OSError, ValueError):
+            return int(self.command("SENTINEL", "get-master-addr-by-name", self.NAME)[1])
+        return None
+
+    def knows_a_replica(self):
+        with contextlib.suppress(OSError, ValueError):
+            replicas = self.command("SENTINEL", "replicas", self.NAME)
+            return len(replicas) > 0 and replicas[0][replicas[0].index("flags") + 1] == "slave"
+        return False
+
+    def fail_over(self):
+        return self.command("SENTINEL", "FAILOVER", self.NAME)
+
+    def kill(self):
+        if self.process:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+            self.process = None

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways to reach a real redis-server: TLS, unix socket, user, database, sentinels."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from redis_support import PASSWORD, Redis, Sentinel
+from support import AUDIENCE, BINARY, ISSUER, bearer, claims, config_for, free_port, get, hs256, wait_until
+from tls_support import Authority
+
+STALENESS = 0.6
+ENVIRONMENT = {"TEST_REDIS_PASSWORD": PASSWORD}
+pytestmark = pytest.mark.threads
+
+
+def configuration(backend, redis, **more):
+    return config_for(
+        backend, providers={"internal": {
+            "issuer": ISSUER, "audiences": [AUDIENCE], "algorithms": ["HS256"],
+            "keys": [{"kid": "k1", "secret": {"env": "TEST_SECRET"}}]}},
+        revocation={"redis": {"password": {"env": "TEST_REDIS_PASSWORD"}, "timeouts": {"command": "300ms"}, **redis},
+                    "max_staleness": f"{int(STALENESS * 1000)}ms", "filter": {"expected_items": 1000}, **more},
+        server={"workers": 1, "startup_timeout": "300ms"},
+        routes={name: {"match": {"path_prefix": f"/{name}"}, "upstream": "backend",
+                       "auth": {"provider": "internal", "revocation": name}} for name in ("filtered", "strict")})
+
+
+def token(jti):
+    return hs256(claims(jti=jti), kid="k1")
+
+
+def ask(gateway, path, jti):
+    return gateway.ask(get(path, bearer(token(jti)))).status
+
+
+def assert_enforced(gateway, redis, jti):
+    redis.revoke(jti)
+    time.sleep(STALENESS)
+    for path in ("/filtered", "/strict"):
+        wait_until(lambda: ask(gateway, path, "good") == 200, 10, "a good token passes")
+        assert ask(gateway, path, jti) == 401
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def authority(scratch):
+    return Authority(scratch)
+
+
+@pytest.fixture
+def servers():
+    running = []
+    yield running
+    for server in reversed(running):
+        server.kill()
+
+
+def encrypted(servers, scratch, authority, host):
+    cert, key = authority.issue(host, host)
+    server = Redis(scratch, tls=(cert, key, str(authority.file)))
+    servers.append(server)
+    return server
+
+
+def test_redis_over_tls_is_verified_and_verifies(start, backend, scratch, authority, servers):
+    redis = encrypted(servers, scratch, authority, "127.0.0.1")
+    cert, key = authority.issue("gateway", "gateway.test")
+    gateway = start(configuration(backend, {"url": f"rediss://127.0.0.1:{redis.port}", "tls": {
+        "ca_file": str(authority.file), "cert_file": cert, "key_file": key}}), environment=ENVIRONMENT)
+    assert_enforced(gateway, redis, "bad")
+    done = subprocess.run([BINARY, "revoke", "--jti", "by-command", "-c", gateway.file], capture_output=True, text=True,
+                          timeout=30, check=False, env=gateway.environment)
+    assert done.returncode == 0, done.stderr
+    assert redis.command("EXISTS", "blocklist:jti:by-command") == "1"
+
+
+def test_the_name_in_the_certificate_counts(start, backend, scratch, authority, servers):
+    redis = encrypted(servers, scratch, authority, "redis.test")
+    cert, key = authority.issue("gateway", "gateway.test")
+    tls = {"ca_file": str(authority.file), "cert_file": cert, "key_file": key}
+    url = f"rediss://127.0.0.1:{redis.port}"
+    gateway = start(configuration(backend, {"url": url, "tls": tls}), wait=False, environment=ENVIRONMENT)
+    wait_until(lambda: "listening" in gateway.log(), 10, "listening")
+    assert ask(gateway, "/filtered", "good") == 503
+    gateway.stop()
+    assert "redis cannot be used: TLS: " in gateway.log()
+    gateway = start(configuration(backend, {"url": url, "tls": tls | {"server_name": "redis.test"}}), environment=ENVIRONMENT)
+    assert_enforced(gateway, redis, "bad")
+
+
+def test_an_unknown_authority_is_not_believed(start, backend, scratch, authority, servers):
+    redis = encrypted(servers, scratch, authority, "127.0.0.1")
+    other = Authority(scratch, "other")
+    gateway = start(configuration(backend, {"url": f"rediss://127.0.0.1:{redis.port}", "tls": {"ca_file": str(other.file)}}),
+                    wait=False, environment=ENVIRONMENT)
+    wait_until(lambda: "listening" in gateway.log(), 10, "listening")
+    assert ask(gateway, "/strict", "good") == 503
+
+
+# --- plain ways ----------------------------------------------------------------------------------
+
+
+def test_a_unix_socket(start, backend, scratch, servers):
+    redis = Redis(scratch, "--unixsocket", str(scratch / "redis.sock"))
+    servers.append(redis)
+    gateway = start(configuration(backend, {"url": f"unix:{scratch}/redis.sock"}), environment=ENVIRONMENT)
+    assert_enforced(gateway, redis, "bad")
+
+
+def test_a_user_of_few_rights_and_a_database(start, backend, scratch, servers):
+    """All that the gateway needs."""
+    redis = Redis(scratch)
+    servers.append(redis)
+    redis.command("ACL", "SETUSER", "jwtgate", "on", f">{PASSWORD}2", "resetchannels", "&__redis__:invalidate", "~blocklist:*",
+                  "-@all", "+ping", "+select", "+info", "+client|id", "+client|tracking", "+subscribe", "+scan", "+exists",
+                  "+get", "+set", "+ttl", "+eval")
+    gateway = start(configuration(backend, {"url": f"redis://127.0.0.1:{redis.port}/2", "username": "jwtgate"}),
+                    environment={"TEST_REDIS_PASSWORD": PASSWORD + "2"})
+    assert ask(gateway, "/filtered", "bad") == 200
+    done = subprocess.run([BINARY, "revoke", "--jti", "bad", "-c", gateway.file], capture_output=True, text=True,
+                          timeout=30, check=False, env=gateway.environment)
+    assert done.returncode == 0, done.stderr
+    time.sleep(STALENESS)
+    assert ask(gateway, "/filtered", "bad") == 401
+    assert ask(gateway, "/strict", "bad") == 401
+    assert redis.command("EXISTS", "blocklist:jti:bad") == "0", "it is in database 2"
+    assert redis.cli("-n", "2", "EXISTS", "blocklist:jti:bad") == "1"
+
+
+# --- sentinels -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(scratch, servers):
+    """A master, its replica, and a sentinel that knows both."""
+    for name in ("first", "second", "sentinel"):
+        (scratch / name).mkdir()
+    first = Redis(scratch / "first", "--repl-diskless-sync-delay", "0")
+    servers.append(first)
+    second = Redis(scratch / "second", "--replicaof", "127.0.0.1", str(first.port))
+    servers.append(second)
+    sentinel = Sentinel(scratch / "sentinel", first)
+    servers.append(sentinel)
+    wait_until(sentinel.knows_a_replica, 30, "the sentinel sees the replica")
+    return first, second, sentinel
+
+
+def by_sentinels(*ports, **more):
+    return {"sentinels": [f"127.0.0.1:{port}" for port in ports], "master_name": Sentinel.NAME, **more}
+
+
+def test_sentinels_say_where_redis_is_and_a_fail_over_is_followed(start, backend, pair):
+    first, second, sentinel = pair
+    gateway = start(configuration(backend, by_sentinels(free_port(), sentinel.port)), environment=ENVIRONMENT)
+    assert_enforced(gateway, first, "before")
+    sentinel.fail_over()
+    wait_until(lambda: sentinel.master_port() == second.port, 20, "the replica was promoted")
+    wait_until(lambda: second.command("ROLE") [0] == "master", 20, "it says so")
+    assert_enforced(gateway, second, "after")
+    assert ask(gateway, "/filtered", "before") == 401
+    assert gateway.metric("jwtgate_revocation_resyncs_total", cause="server_changed") >= 1
+
+
+def test_a_master_that_hangs_is_left_for_the_new_one(start, backend, pair):
+    """The old one does not close its connections."""
+    first, second, sentinel = pair
+    gateway = start(configuration(backend, by_sentinels(sentinel.port)), environment=ENVIRONMENT)
+    assert ask(gateway, "/filtered", "good") == 200
+    first.signal(signal.SIGSTOP)
+    try:
+        wait_until(lambda: sentinel.master_port() == second.port, 30, "the replica was promoted")
+        assert_enforced(gateway, second, "after")
+    finally:
+        first.signal(signal.SIGCONT)
+
+
+def test_a_master_that_was_cut_off_is_left(start, backend, pair):
+    """Redis goes on and takes writes, but the sentinels have named another: its word counts no more."""
+    first, second, sentinel = pair
+    gateway = start(configuration(backend, by_sentinels(sentinel.port)), environment=ENVIRONMENT)
+    assert ask(gateway, "/filtered", "good") == 200
+    second.command("REPLICAOF", "NO", "ONE")
+    epoch = 7
+    # As sentinels tell each other: name, address and epoch of the new master.
+    sentinel.command("PUBLISH", "__sentinel__:hello",
+                     f"127.0.0.1,{free_port()},{'a' * 40},{epoch},{Sentinel.NAME},127.0.0.1,{second.port},{epoch}")
+    wait_until(lambda: sentinel.master_port() == second.port, 10, "the sentinel takes over what it hears")
+    assert first.command("ROLE")[0] == "master", "the old one does not know"
+    assert_enforced(gateway, second, "after")
+
+
+def test_sentinels_that_were_set_up_anew_are_believed_again(start, backend, pair):
+    """Their count of fail-overs begins at 0."""
+    first, second, sentinel = pair
+    gateway = start(configuration(backend, by_sentinels(sentinel.port)), environment=ENVIRONMENT)
+    sentinel.fail_over()
+    wait_until(lambda: sentinel.master_port() == second.port, 20, "the replica was promoted")
+    assert_enforced(gateway, second, "after")
+    sentinel.command("SENTINEL", "REMOVE", Sentinel.NAME)
+    sentinel.command("SENTINEL", "MONITOR", Sentinel.NAME, "127.0.0.1", second.port, 1)
+    for kind in ("normal", "pubsub"):
+        second.command("CLIENT", "KILL", "TYPE", kind)
+    assert_enforced(gateway, second, "again")
+
+
+def test_sentinels_that_do_not_know_the_name(start, backend, pair):
+    _, _, sentinel = pair
+    gateway = start(configuration(backend, by_sentinels(sentinel.port) | {"master_name": "other"}), wait=False,
+                    environment=ENVIRONMENT)
+    wait_until(lambda: "listening" in gateway.log(), 10, "listening")
+    assert ask(gateway, "/strict", "good") == 503
+    gateway.stop()
+    assert "No such master" in gateway.log()
+
+
+def test_a_replica_that_a_sentinel_names_is_not_followed(start, backend, pair, scratch, servers):
+    """What a sentinel says may be old."""
+    _, second, _ = pair
+    (scratch / "old").mkdir()
+    old = Sentinel(scratch / "old", second, quorum=3)
+    servers.append(old)
+    assert old.master_port() == second.port
+    gateway = start(configuration(backend, by_sentinels(old.port)), wait=False, environment=ENVIRONMENT)
+    wait_until(lambda: "listening" in gateway.log(), 10, "listening")
+    if old.master_port() == second.port:
+        assert ask(gateway, "/strict", "good") == 503
+    gateway.stop()
+    assert "it is not a master" in gateway.log()
+
+
+# --- configuration -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("redis, message", [
+    ({"url": "redis://a", "sentinels": ["b"], "master_name": "m"}, 'both "url" and "sentinels"'),
+    ({"sentinels": ["b"]}, '"sentinels" without "master_name"'),
+    ({"url": "redis://a", "master_name": "m"}, '"master_name" without "sentinels"'),
+    ({"sentinels": ["b:x"], "master_name": "m"}, '"b:x" is not the address of a sentinel'),
+    ({"sentinels": [], "master_name": "m"}, "sentinels"),
+    ({"url": "redis://a", "database": 2}, '"database" is for "sentinels"'),
+    ({"url": "redis://a", "tls": {}}, "not encrypted"),
+    ({"url": "rediss://a", "tls": {"cert_file": "x"}}, "only one of"),
+    ({"url": "rediss://a", "tls": {"ca_file": "missing.pem"}}, "revocation.redis.tls.ca_file"),
+    ({"url": "rediss://a", "tls": {"insecure_skip_verify": True}}, "unknown key"),
+])
+def test_wrong_keys_are_explained(scratch, backend, redis, message):
+    file = scratch / "c.jsonc"
+    file.write_text(json.dumps(configuration(backend, redis)))
+    done = subprocess.run([BINARY, "check", "-c", file], capture_output=True, text=True, timeout=30, check=False,
+                          env=dict(os.environ, TEST_SECRET="x" * 40, **ENVIRONMENT))
+    assert done.returncode == 1 and message in done.stdout + done.stderr
