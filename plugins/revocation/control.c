@@ -16,6 +16,7 @@
 #define AREA              "revocation"
 #define LOCAL_MAP         (16u << 20)
 #define LOCAL_MAX_MAP     ((size_t)16 << 30)
+#define NOWHERE_MAX_MAP   ((size_t)64 << 20)
 #define LOCAL_PURGE_MS    10000u
 #define LOCAL_JOBS        16u
 #define COUNT_INTERVAL_MS 1000u
@@ -128,29 +129,6 @@ static const struct redis_store_ops store_ops = { .filter = on_filter,
                                                   .synced = on_synced,
                                                   .tick = on_tick };
 
-static int start_redis(struct revocation_control *control, struct loop *loop)
-{
-    const struct revocation_settings *settings = control->settings;
-    struct redis_store_options options = {
-        .redis = settings->client,
-        .expected_items = (uint64_t)settings->filter.expected_items,
-        .false_positive_rate = settings->filter.false_positive_rate,
-        .max_staleness_ms = settings->max_staleness_ms,
-        .resync_interval_ms = settings->resync_interval_ms,
-    };
-
-    control->resolver = resolver_new(loop);
-    if (control->resolver == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    control->redis = redis_store_new(loop, control->resolver, &options, &store_ops, control);
-    if (control->redis == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    show_state(control, STATE_COLD);
-    return 0;
-}
-
 static void free_handle(struct gw_shared *shared)
 {
     free(shared);
@@ -184,13 +162,18 @@ static void on_count_timer(struct loop_timer *timer)
     }
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+    return (a == NULL) == (b == NULL) && (a == NULL || strcmp(a, b) == 0);
+}
+
 /* A reload that leaves the folder as it is: a store is opened only once. */
 static bool keep_local(struct revocation_control *control)
 {
     const struct revocation_control *previous = gw_process_previous(control->gw);
 
     if (previous == NULL || previous->local == NULL ||
-        strcmp(previous->state_dir, control->state_dir) != 0) {
+        !is_same_text(previous->state_dir, control->state_dir)) {
         return false;
     }
     control->offload = previous->offload;
@@ -204,10 +187,12 @@ static int open_local(struct revocation_control *control, struct loop *loop)
 {
     char error[LOCAL_STORE_ERROR_BYTES], folder[4096];
 
-    snprintf(folder, sizeof(folder), "%s/revocations", control->state_dir);
-    struct local_store_options options = { .folder = folder,
+    bool is_lasting = control->state_dir != NULL;
+    snprintf(folder, sizeof(folder), "%s/revocations", is_lasting ? control->state_dir : "");
+    struct local_store_options options = { .folder = is_lasting ? folder : NULL,
                                            .map_bytes = LOCAL_MAP,
-                                           .max_map_bytes = LOCAL_MAX_MAP,
+                                           .max_map_bytes =
+                                               is_lasting ? LOCAL_MAX_MAP : NOWHERE_MAX_MAP,
                                            .purge_interval_ms = LOCAL_PURGE_MS };
     control->offload = offload_new(1, LOCAL_JOBS);
     control->local_users = calloc(1, sizeof(*control->local_users));
@@ -220,6 +205,48 @@ static int open_local(struct revocation_control *control, struct loop *loop)
         log_error(AREA, "the revocations cannot be read: %s", error);
     }
     return err;
+}
+
+/* Redis has the revocations of all; those of this gateway are kept here, too, since Redis may lose them:
+ * over a restart in the state folder, without one until the end of the process. */
+static int start_keeping(struct revocation_control *control, struct loop *loop)
+{
+    control->state_dir = gw_folder(control->gw, GW_STATE_DIR);
+    int err = keep_local(control) ? 0 : open_local(control, loop);
+    if (err < 0 && control->state_dir == NULL) {
+        log_warning(AREA, "revocations of this gateway are lost when redis loses them: set "
+                          "server.state_dir");
+        err = 0;
+    }
+    return err < 0 ? err : publish_local(control);
+}
+
+static int start_redis(struct revocation_control *control, struct loop *loop)
+{
+    const struct revocation_settings *settings = control->settings;
+    struct redis_store_options options = {
+        .redis = settings->client,
+        .expected_items = (uint64_t)settings->filter.expected_items,
+        .false_positive_rate = settings->filter.false_positive_rate,
+        .max_staleness_ms = settings->max_staleness_ms,
+        .resync_interval_ms = settings->resync_interval_ms,
+    };
+
+    int err = start_keeping(control, loop);
+    if (err < 0) {
+        return err;
+    }
+    options.kept = control->local;
+    control->resolver = resolver_new(loop);
+    if (control->resolver == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    control->redis = redis_store_new(loop, control->resolver, &options, &store_ops, control);
+    if (control->redis == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    show_state(control, STATE_COLD);
+    return 0;
 }
 
 static int start_local(struct revocation_control *control, struct loop *loop)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MAX_PUTS  1024u /* that wait for a commit */
 #define PURGE_MAX 1000u /* entries in one commit */
@@ -193,8 +194,22 @@ int local_store_find(struct local_store *store, struct slice key, int64_t *ret_v
     return 0;
 }
 
-int local_store_visit(struct local_store *store, bool (*fn)(void *arg, const struct local_entry *),
-                      void *arg)
+/* To the first entry behind `after`. */
+static int go_behind(MDB_cursor *cursor, struct slice after, MDB_val *key, MDB_val *data)
+{
+    if (after.len == 0) {
+        return mdb_cursor_get(cursor, key, data, MDB_FIRST);
+    }
+    *key = val_of(after.ptr, after.len);
+    int code = mdb_cursor_get(cursor, key, data, MDB_SET_RANGE);
+    if (code == 0 && slice_eq(slice_of(key->mv_data, key->mv_size), after)) {
+        code = mdb_cursor_get(cursor, key, data, MDB_NEXT);
+    }
+    return code;
+}
+
+int local_store_visit(struct local_store *store, struct slice after,
+                      bool (*fn)(void *arg, const struct local_entry *), void *arg)
 {
     MDB_cursor *cursor;
     MDB_val key, data;
@@ -209,7 +224,8 @@ int local_store_visit(struct local_store *store, bool (*fn)(void *arg, const str
         end_read(store, txn);
         return err;
     }
-    while (goes_on && (err = err_of(mdb_cursor_get(cursor, &key, &data, MDB_NEXT))) == 0) {
+    for (err = err_of(go_behind(cursor, after, &key, &data)); goes_on && err == 0;
+         err = err_of(mdb_cursor_get(cursor, &key, &data, MDB_NEXT))) {
         struct record record;
         err = read_record(&key, &data, &record);
         if (err < 0) {
@@ -588,6 +604,34 @@ static int open_env(struct local_store *store, const char *folder)
     return code == 0 ? open_databases(store) : code;
 }
 
+static int open_nowhere(struct local_store *store)
+{
+    /* In memory where there is such a place. */
+    static const char *const places[] = { "/dev/shm", "/tmp", NULL };
+    static const char *const files[] = { "data.mdb", "lock.mdb" };
+    int code = ENOENT;
+
+    for (unsigned i = 0; places[i] != NULL && code != 0; i++) {
+        char folder[64], path[96];
+        snprintf(folder, sizeof(folder), "%s/jwtgate-XXXXXX", places[i]);
+        if (mkdtemp(folder) == NULL) {
+            code = errno;
+            continue;
+        }
+        code = open_env(store, folder);
+        for (unsigned file = 0; file < 2; file++) {
+            snprintf(path, sizeof(path), "%s/%s", folder, files[file]);
+            (void)unlink(path); /* LMDB has it open */
+        }
+        (void)rmdir(folder);
+        if (code != 0 && store->env != NULL) {
+            mdb_env_close(store->env);
+            store->env = NULL;
+        }
+    }
+    return code;
+}
+
 int local_store_open(const struct local_store_options *options, struct loop *loop,
                      struct offload *offload, struct local_store **ret,
                      char ret_error[LOCAL_STORE_ERROR_BYTES])
@@ -608,11 +652,11 @@ int local_store_open(const struct local_store_options *options, struct loop *loo
     store->max_map_bytes = options->max_map_bytes;
     store->purge_interval_ms = options->purge_interval_ms;
     store->purge_timer.fn = on_purge_timer;
-    int code = open_env(store, options->folder);
+    int code = options->folder != NULL ? open_env(store, options->folder) : open_nowhere(store);
     if (code == 0 && mdb_env_info(store->env, &info) == 0) {
         store->map_bytes = info.me_mapsize; /* it was grown before */
     }
-    if (code == 0 && local_store_visit(store, count_entry, &count) < 0) {
+    if (code == 0 && local_store_visit(store, SLICE(""), count_entry, &count) < 0) {
         code = MDB_CORRUPTED;
     }
     int err = err_of(code);
@@ -620,7 +664,8 @@ int local_store_open(const struct local_store_options *options, struct loop *loo
         err = loop_timer_set(loop, &store->purge_timer, clock_ms() + store->purge_interval_ms);
     }
     if (err < 0) {
-        snprintf(ret_error, LOCAL_STORE_ERROR_BYTES, "%.128s: %s", options->folder,
+        snprintf(ret_error, LOCAL_STORE_ERROR_BYTES, "%.128s: %s",
+                 options->folder == NULL ? "a temporary store" : options->folder,
                  code == 0 ? err_text(err) : mdb_strerror(code));
         store_free(store);
         return err == ERR_NOT_FOUND ? ERR_IO : err;

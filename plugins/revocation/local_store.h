@@ -27,7 +27,8 @@ struct local_entry {
 };
 
 struct local_store_options {
-    const char *folder; /* made when it is missing */
+    const char
+        *folder; /* made when it is missing; NULL: kept as long as the store is open, nowhere */
     size_t map_bytes, max_map_bytes;
     unsigned purge_interval_ms;
 };
@@ -57,7 +58,8 @@ int local_store_put(struct local_store *store, const struct local_entry *entries
                     local_store_fn *fn, void *arg) MUST_CHECK;
 /* The callbacks of puts with this `arg` do not run; what they put is kept all the same. */
 void local_store_cancel(struct local_store *store, const void *arg);
-/* All entries, in the order of their keys. fn returns false to stop.  Any thread. */
-int local_store_visit(struct local_store *store, bool (*fn)(void *arg, const struct local_entry *),
-                      void *arg) MUST_CHECK;
+/* All entries behind the key `after` (empty: all), in the order of their keys.  fn returns false to stop.
+ * Any thread. */
+int local_store_visit(struct local_store *store, struct slice after,
+                      bool (*fn)(void *arg, const struct local_entry *), void *arg) MUST_CHECK;
 uint64_t local_store_count(struct local_store *store); /* any thread */

@@ -44,14 +44,16 @@ static bool make_keys(const struct revocation_names *names, char bufs[KEYS][REVO
     return !slice_is_absent(keys[0]);
 }
 
-/* Move those that are there to the front, behind the first one; their number. */
-static unsigned pack_keys(struct slice keys[KEYS])
+/* Those that are there, without gaps; their number. */
+static unsigned pack_keys(const struct slice keys[KEYS], struct slice ret_keys[KEYS],
+                          bool ret_is_jti[KEYS])
 {
-    unsigned used = 1;
+    unsigned used = 0;
 
-    for (unsigned i = 1; i < KEYS; i++) {
+    for (unsigned i = 0; i < KEYS; i++) {
         if (!slice_is_absent(keys[i])) {
-            keys[used++] = keys[i];
+            ret_is_jti[used] = i == 0;
+            ret_keys[used++] = keys[i];
         }
     }
     return used;
@@ -59,26 +61,37 @@ static unsigned pack_keys(struct slice keys[KEYS])
 
 /* ---- the local store's answer ---- */
 
-static enum revocation_answer ask_local(const struct revocation_lookup *lookup,
-                                        struct slice keys[KEYS])
+/* Not counted: with Redis a "no" is only half of the answer. */
+static enum revocation_answer find_local(const struct revocation_lookup *lookup,
+                                         const struct slice keys[KEYS])
 {
-    const struct revocation_worker *worker = lookup->worker;
+    const struct revocation_local *local = lookup->worker->local;
+    struct slice packed[KEYS];
+    bool is_jti[KEYS];
     int64_t values[KEYS];
-    unsigned used = pack_keys(keys);
+    unsigned used = pack_keys(keys, packed, is_jti);
 
-    if (worker->local == NULL ||
-        local_store_find_all(worker->local->store, keys, used, values) < 0) {
-        return count(worker, REVOCATION_ERROR);
+    if (local != NULL && local->store == NULL) {
+        return REVOCATION_NO;
     }
-    if (values[0] != LOCAL_STORE_NONE) {
-        return count(worker, REVOCATION_LOCAL_HIT);
+    if (local == NULL || local_store_find_all(local->store, packed, used, values) < 0) {
+        return REVOCATION_UNKNOWN;
     }
-    for (unsigned i = 1; i < used; i++) {
-        if (values[i] != LOCAL_STORE_NONE && watermark_covers(lookup->issued_at, values[i])) {
-            return count(worker, REVOCATION_LOCAL_HIT);
+    for (unsigned i = 0; i < used; i++) {
+        if (values[i] != LOCAL_STORE_NONE &&
+            (is_jti[i] || watermark_covers(lookup->issued_at, values[i]))) {
+            return REVOCATION_YES;
         }
     }
-    return count(worker, REVOCATION_FILTER_MISS);
+    return REVOCATION_NO;
+}
+
+static enum revocation_answer count_local(const struct revocation_worker *worker,
+                                          enum revocation_answer answer)
+{
+    return count(worker, answer == REVOCATION_YES  ? REVOCATION_LOCAL_HIT
+                         : answer == REVOCATION_NO ? REVOCATION_FILTER_MISS
+                                                   : REVOCATION_ERROR);
 }
 
 /* ---- Redis' answer ---- */
@@ -189,7 +202,7 @@ static enum revocation_answer ask_all(struct revocation_lookup *lookup,
         return count(worker, REVOCATION_ERROR);
     }
     if (revocation_is_local(worker->settings)) {
-        return ask_local(lookup, keys);
+        return count_local(worker, find_local(lookup, keys));
     }
     if (trusts_filter && worker->filter != NULL) {
         unsigned left = keep_suspects(worker->filter, keys);
@@ -200,7 +213,9 @@ static enum revocation_answer ask_all(struct revocation_lookup *lookup,
             return count(worker, REVOCATION_FILTER_MISS);
         }
     }
-    return ask_redis(lookup, keys);
+    /* What was revoked here holds, whatever Redis may have lost. */
+    enum revocation_answer kept = find_local(lookup, keys);
+    return kept == REVOCATION_NO ? ask_redis(lookup, keys) : count_local(worker, kept);
 }
 
 enum revocation_answer revocation_lookup_start(struct revocation_lookup *lookup,

@@ -77,7 +77,8 @@ static void job_free(struct job *job)
 
     if (orders->options.local != NULL) {
         local_store_cancel(orders->options.local, job);
-    } else {
+    }
+    if (orders->redis != NULL) {
         redis_cancel(orders->redis, job);
         redis_free(job->own);
     }
@@ -179,9 +180,6 @@ static int start_local(struct job *job)
 {
     struct local_entry entries[REVOCATION_ORDER_MAX];
 
-    if (job->order.replicas > 0) {
-        return ERR_UNSUPPORTED;
-    }
     for (unsigned i = 0; i < job->order.count; i++) {
         const struct revocation_entry *from = &job->order.entries[i];
 
@@ -192,6 +190,18 @@ static int start_local(struct job *job)
     int err = local_store_put(job->orders->options.local, entries, job->order.count, on_local, job);
     job->pending += err == 0;
     return err;
+}
+
+/* With Redis, too, what is revoked here is kept here: Redis may lose it. */
+static int start(struct job *job)
+{
+    const struct revocation_orders_options *options = &job->orders->options;
+
+    if (options->redis == NULL && job->order.replicas > 0) {
+        return ERR_UNSUPPORTED;
+    }
+    int err = options->local == NULL ? 0 : start_local(job);
+    return err == 0 && options->redis != NULL ? start_redis(job) : err;
 }
 
 /* ---- life ---- */
@@ -224,7 +234,7 @@ void revocation_orders_take(struct revocation_orders *orders, const struct revoc
         tell_worker(orders, order, ERR_BUSY);
         return;
     }
-    int err = orders->options.local != NULL ? start_local(job) : start_redis(job);
+    int err = start(job);
     if (err < 0) {
         job->pending = 1; /* what was sent may have been done: nobody waits for it */
         job_answered(job, err);
@@ -240,7 +250,7 @@ struct revocation_orders *revocation_orders_new(const struct revocation_orders_o
     }
     orders->options = *options;
     orders->loop = gw_loop(gw_process_worker(options->gw));
-    if (options->local == NULL) {
+    if (options->redis != NULL) {
         orders->redis = connect_redis(orders);
         if (orders->redis == NULL) {
             free(orders);

@@ -34,8 +34,8 @@ struct revocation_orders_options { /* all borrowed */
     struct gw_process *gw;
     const struct revocation_settings *settings;
     struct resolver *resolver; /* Redis */
-    struct redis_store *redis;
-    struct local_store *local; /* else */
+    struct redis_store *redis; /* NULL: the local store is all */
+    struct local_store *local; /* with Redis: keeps what is revoked here; NULL: nothing is kept */
 };
 
 struct revocation_orders *revocation_orders_new(const struct revocation_orders_options *options);

@@ -3,15 +3,21 @@
 
 #include <stdio.h>
 
-/* ARGV: value, seconds to live (0: for ever).  A key without an end keeps none. */
+enum { PUT_WAS_THERE = 1, PUT_IS_NEW = 2 };
+
+/* ARGV: value, seconds to live (0: for ever).  A key without an end keeps none; one that is there and lives
+ * as long (but for a second of rounding) is left alone. */
 static const char put_script[] =
     "local old = redis.call('GET', KEYS[1]) "
     "local left = redis.call('TTL', KEYS[1]) "
     "local value, life = ARGV[1], tonumber(ARGV[2]) "
-    "if old and tonumber(old) and tonumber(old) > tonumber(value) then value = old end "
+    "local known = old and tonumber(old) "
+    "if known and known >= tonumber(value) "
+    "and (left == -1 or (life > 0 and left + 1 >= life)) then return 1 end "
+    "if known and known > tonumber(value) then value = old end "
     "if life == 0 or left == -1 then redis.call('SET', KEYS[1], value) "
     "else redis.call('SET', KEYS[1], value, 'EX', math.max(life, left)) end "
-    "return 1";
+    "return 2";
 
 static int64_t life_of(const struct revocation_entry *entry, int64_t now)
 {
@@ -39,5 +45,11 @@ int revocation_put(struct redis *redis, unsigned timeout_ms, const struct revoca
 
 bool revocation_put_is_done(int err, const struct redis_reply *reply)
 {
-    return err == 0 && reply->type == REDIS_IS_INTEGER && reply->integer == 1;
+    return err == 0 && reply->type == REDIS_IS_INTEGER &&
+           (reply->integer == PUT_WAS_THERE || reply->integer == PUT_IS_NEW);
+}
+
+bool revocation_put_is_new(const struct redis_reply *reply)
+{
+    return reply->integer == PUT_IS_NEW;
 }

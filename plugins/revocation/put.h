@@ -10,3 +10,5 @@ int revocation_put(struct redis *redis, unsigned timeout_ms, const struct revoca
                    int64_t now, redis_fn *fn, void *arg) MUST_CHECK;
 /* Does the reply say that Redis has it? */
 bool revocation_put_is_done(int err, const struct redis_reply *reply);
+/* Of such a reply: did Redis not have all of it before? */
+bool revocation_put_is_new(const struct redis_reply *reply);

@@ -4,6 +4,8 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/redis_sentinel.h"
+#include "plugins/revocation/identity.h"
+#include "plugins/revocation/restore.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +17,7 @@
 #define SCAN_COUNT       "1000"
 #define HEARTBEAT_MAX_MS 1000u
 #define MAX_REPLY_BYTES  (64u << 20)
-#define ID_BYTES         48u
+#define KEPT_PAGE        1000u
 
 const char *const redis_store_cause_names[] = { "start", "gap", "server_changed", "interval" };
 
@@ -47,6 +49,13 @@ struct redis_store {
     struct revocation_filter *current, *previous, *next;
     uint64_t next_items;
 
+    /* What this gateway has revoked: it goes into `next` after the scan, some of it in each turn. */
+    struct revocation_restore *restore; /* NULL: nothing is kept */
+    struct loop_timer kept_timer;
+    char kept_after[LOCAL_STORE_MAX_KEY]; /* the last key that went in */
+    size_t kept_after_len;
+    unsigned kept_count; /* in this turn */
+
     /* The heartbeat: one is under way at most, each has a name of its own. */
     char instance[33];
     char heartbeat_key[sizeof(HEARTBEAT_PREFIX) + 64];
@@ -56,8 +65,7 @@ struct redis_store {
     uint64_t lease_ns;
     struct loop_timer timer;
 
-    /* Who the server is. */
-    char run_id[ID_BYTES], replication_id[ID_BYTES], role[ID_BYTES];
+    struct redis_identity identity;
     uint64_t server; /* counts servers */
     bool was_warned;
 };
@@ -88,6 +96,7 @@ static void drop_next(struct redis_store *store)
     revocation_filter_unref(store->next);
     store->next = NULL;
     store->is_scanning = false;
+    loop_timer_clear(&store->kept_timer);
 }
 
 /* No "no" is believed from here on. Both connections start anew: nothing of the old ones can be taken
@@ -139,7 +148,7 @@ static void send_or_doubt(struct redis_store *store, struct redis *to, unsigned 
     }
 }
 
-/* ---- the scan ---- */
+/* ---- generations ---- */
 
 static void publish_next(struct redis_store *store)
 {
@@ -163,6 +172,48 @@ static void publish_next(struct redis_store *store)
         store->ops->tick(store->arg);
     }
 }
+
+/* ---- what is kept here ---- */
+
+static bool add_kept(void *arg, const struct local_entry *entry)
+{
+    struct redis_store *store = (struct redis_store *)arg;
+
+    revocation_filter_add(store->next, entry->key);
+    memcpy(store->kept_after, entry->key.ptr, entry->key.len);
+    store->kept_after_len = entry->key.len;
+    return ++store->kept_count < KEPT_PAGE;
+}
+
+/* The last step before a new filter is used. */
+static void on_kept_timer(struct loop_timer *timer)
+{
+    struct redis_store *store =
+        (struct redis_store *)(void *)((char *)timer - offsetof(struct redis_store, kept_timer));
+    struct slice after = slice_of(store->kept_after, store->kept_after_len);
+
+    store->kept_count = 0;
+    if (local_store_visit(store->options.kept, after, add_kept, store) < 0) {
+        doubt(store, store->cause, "what was revoked here cannot be read");
+    } else if (store->kept_count < KEPT_PAGE) {
+        publish_next(store);
+        revocation_restore_begin(store->restore);
+    } else if (loop_timer_set(store->loop, timer, clock_ms()) < 0) {
+        (void)err_bug("a timer that ran has its place", __FILE__, __LINE__);
+    }
+}
+
+static void finish_scan(struct redis_store *store)
+{
+    if (store->options.kept == NULL) {
+        publish_next(store);
+        return;
+    }
+    store->kept_after_len = 0;
+    on_kept_timer(&store->kept_timer);
+}
+
+/* ---- the scan ---- */
 
 static void scan_next(struct redis_store *store);
 
@@ -235,7 +286,7 @@ static void on_page(void *arg, int err, const struct redis_reply *reply)
         return;
     }
     if (slice_eq(slice_str(store->cursor), SLICE("0"))) {
-        publish_next(store);
+        finish_scan(store);
         return;
     }
     scan_next(store);
@@ -362,37 +413,6 @@ static void on_pushed(void *arg, const struct redis_reply *message)
 
 /* ---- beginning ---- */
 
-/* The value behind "name:" in an INFO text. */
-static void read_info(struct slice text, const char *name, char ret_value[ID_BYTES])
-{
-    size_t len = strlen(name);
-
-    ret_value[0] = '\0';
-    for (size_t i = 0; i + len < text.len; i++) {
-        if ((i == 0 || text.ptr[i - 1] == '\n') && memcmp(text.ptr + i, name, len) == 0 &&
-            text.ptr[i + len] == ':') {
-            size_t used = 0;
-            for (i += len + 1;
-                 i < text.len && text.ptr[i] != '\r' && text.ptr[i] != '\n' && used + 1 < ID_BYTES;
-                 i++) {
-                ret_value[used++] = text.ptr[i];
-            }
-            ret_value[used] = '\0';
-            return;
-        }
-    }
-}
-
-static bool take_id(char known[ID_BYTES], struct slice info, const char *name)
-{
-    char value[ID_BYTES];
-
-    read_info(info, name, value);
-    bool is_other = strcmp(known, value) != 0;
-    memcpy(known, value, ID_BYTES);
-    return is_other;
-}
-
 static void on_tracking(void *arg, int err, const struct redis_reply *reply)
 {
     struct redis_store *store = (struct redis_store *)arg;
@@ -462,10 +482,7 @@ static void on_info(void *arg, int err, const struct redis_reply *reply)
     if (is_wrong(store, err, reply, REDIS_IS_STRING, "INFO")) {
         return;
     }
-    bool is_other = take_id(store->run_id, reply->text, "run_id");
-    is_other |= take_id(store->replication_id, reply->text, "master_replid");
-    is_other |= take_id(store->role, reply->text, "role");
-    if (is_other) {
+    if (redis_identity_take(&store->identity, reply->text)) {
         store->server++;
         store->cause = store->synced_ms == 0 ? REDIS_STORE_START : REDIS_STORE_SERVER_CHANGED;
     }
@@ -563,13 +580,20 @@ struct redis_store *redis_store_new(struct loop *loop, struct resolver *resolver
     store->arg = arg;
     store->loop = loop;
     store->timer.fn = on_timer;
+    store->kept_timer.fn = on_kept_timer;
     name_instance(store);
     store->data = redis_new(loop, resolver, &store->options.redis, &connection_ops, store);
     store->feed = redis_new(loop, resolver, &store->options.redis, &connection_ops, store);
     if (options->redis.sentinel_count > 0) {
         store->watch = redis_watch_new(loop, resolver, &store->options.redis, on_sentinel, store);
     }
+    if (options->kept != NULL && store->data != NULL) {
+        store->restore = revocation_restore_new(store->data, options->kept,
+                                                store->options.redis.command_timeout_ms);
+    }
     if (store->data == NULL || store->feed == NULL ||
+        (store->restore == NULL && options->kept != NULL) ||
+        loop_timer_reserve(loop, &store->kept_timer) < 0 ||
         (store->watch == NULL && options->redis.sentinel_count > 0) ||
         loop_timer_set(loop, &store->timer, clock_ms() + heartbeat_ms(store)) < 0) {
         redis_store_free(store);
@@ -585,10 +609,12 @@ void redis_store_free(struct redis_store *store)
     }
     set_lease(store->current, 0);
     set_lease(store->previous, 0);
+    revocation_restore_free(store->restore);
     redis_free(store->data);
     redis_free(store->feed);
     redis_watch_free(store->watch);
     loop_timer_remove(store->loop, &store->timer);
+    loop_timer_remove(store->loop, &store->kept_timer);
     revocation_filter_unref(store->current);
     revocation_filter_unref(store->previous);
     revocation_filter_unref(store->next);

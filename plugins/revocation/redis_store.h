@@ -11,6 +11,7 @@
 
 #include "core/redis.h"
 #include "plugins/revocation/filter.h"
+#include "plugins/revocation/local_store.h"
 
 enum redis_store_cause { /* of a synchronisation */
                          REDIS_STORE_START,
@@ -29,6 +30,7 @@ struct redis_store_options {
     double false_positive_rate;
     uint64_t max_staleness_ms;
     uint64_t resync_interval_ms; /* so that expired names leave */
+    struct local_store *kept;    /* what this gateway has revoked, borrowed; NULL: not known */
 };
 
 struct redis_store_ops {

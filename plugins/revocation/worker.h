@@ -21,10 +21,11 @@
 enum revocation_result { REVOCATION_RESULT_TABLE(X) REVOCATION_RESULTS };
 #undef X
 
-/* How workers learn of the local store; it outlives them. */
+/* How workers learn of the local store; it outlives them.  With Redis it holds what this gateway itself has
+ * revoked. */
 struct revocation_local {
-    struct gw_shared shared; /* first */
-    struct local_store *store;
+    struct gw_shared shared;   /* first */
+    struct local_store *store; /* NULL, with Redis only: there is no place to keep anything */
 };
 
 /* A request waits until something is revoked: embedded in its state, zeroed. */

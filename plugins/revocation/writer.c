@@ -12,6 +12,7 @@
 #define MAX_MAP_BYTES ((size_t)16 << 30)
 #define NEVER_MS      3600000u
 #define MIN_WAIT_MS   2000u
+#define DISK_WAIT_MS  30000u
 
 struct revocation_writer {
     struct loop *loop;
@@ -155,11 +156,6 @@ static int open_local(struct revocation_writer *writer, const char *state_dir)
                                            .max_map_bytes = MAX_MAP_BYTES,
                                            .purge_interval_ms = NEVER_MS };
 
-    writer->timeout_ms = 30000; /* for a slow disk */
-    if (state_dir == NULL) {
-        keep_error(writer, "the configuration has neither server.state_dir nor revocation.redis");
-        return ERR_CONFIG;
-    }
     snprintf(folder, sizeof(folder), "%s/revocations", state_dir);
     writer->offload = offload_new(1, 1);
     if (writer->offload == NULL) {
@@ -170,6 +166,23 @@ static int open_local(struct revocation_writer *writer, const char *state_dir)
 }
 
 /* ---- both ---- */
+
+/* With Redis, too, what is revoked here is kept here, for the gateway of this machine. */
+static int open_stores(struct revocation_writer *writer, const struct revocation_settings *settings,
+                       const char *state_dir)
+{
+    int err = 0;
+
+    writer->timeout_ms = DISK_WAIT_MS;
+    if (state_dir == NULL && revocation_is_local(settings)) {
+        keep_error(writer, "the configuration has neither server.state_dir nor revocation.redis");
+        return ERR_CONFIG;
+    }
+    if (!revocation_is_local(settings)) {
+        err = open_redis(writer, settings);
+    }
+    return err == 0 && state_dir != NULL ? open_local(writer, state_dir) : err;
+}
 
 int revocation_writer_open(const struct revocation_settings *settings, const char *state_dir,
                            struct revocation_writer **ret, char ret_error[REVOCATION_ERROR_BYTES])
@@ -183,8 +196,7 @@ int revocation_writer_open(const struct revocation_settings *settings, const cha
     if (writer == NULL || writer->loop == NULL) {
         snprintf(ret_error, REVOCATION_ERROR_BYTES, "%s", err_text(err));
     } else {
-        err = revocation_is_local(settings) ? open_local(writer, state_dir)
-                                            : open_redis(writer, settings);
+        err = open_stores(writer, settings, state_dir);
         memcpy(ret_error, writer->error, REVOCATION_ERROR_BYTES);
     }
     if (err < 0) {
@@ -219,11 +231,12 @@ int revocation_writer_put(struct revocation_writer *writer, const struct revocat
                                  .value = entry->value,
                                  .expires_at = entry->expires_at };
 
-    if (writer->redis != NULL) {
-        return put_redis(writer, entry);
+    int err = 0;
+    if (writer->local != NULL) {
+        writer->is_answered = false;
+        err = wait_for_answer(writer, local_store_put(writer->local, &local, 1, on_local, writer));
     }
-    writer->is_answered = false;
-    return wait_for_answer(writer, local_store_put(writer->local, &local, 1, on_local, writer));
+    return err == 0 && writer->redis != NULL ? put_redis(writer, entry) : err;
 }
 
 int revocation_writer_find(struct revocation_writer *writer, struct slice key)

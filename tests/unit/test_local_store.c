@@ -160,10 +160,10 @@ START_TEST(an_entry_is_never_shortened)
     ck_assert_int_eq(put("k", 3, later - 1000), 0);
     ck_assert_int_eq(find("k", &value), 0);
     ck_assert_int_eq(value, 5);
-    ck_assert_int_eq(local_store_visit(store, keep_end, &end), 0);
+    ck_assert_int_eq(local_store_visit(store, SLICE(""), keep_end, &end), 0);
     ck_assert_int_eq(end, later);
     ck_assert_int_eq(put("k", 4, later + 1000), 0);
-    ck_assert_int_eq(local_store_visit(store, keep_end, &end), 0);
+    ck_assert_int_eq(local_store_visit(store, SLICE(""), keep_end, &end), 0);
     ck_assert_int_eq(end, later + 1000);
     ck_assert_int_eq(find("k", &value), 0);
     ck_assert_int_eq(value, 5);
@@ -416,6 +416,49 @@ START_TEST(every_acknowledged_entry_survives_kill_9)
 }
 END_TEST
 
+static bool count_behind(void *arg, const struct local_entry *entry)
+{
+    (*(unsigned *)arg)++;
+    return true;
+}
+
+START_TEST(entries_behind_a_key_are_visited)
+{
+    static const char *const keys[] = { "a", "b", "b1", "c" };
+    static const struct {
+        const char *after;
+        unsigned count;
+    } rows[] = { { "", 4 }, { "a", 3 }, { "b", 2 }, { "b0", 2 }, { "c", 0 }, { "d", 0 } };
+
+    ck_assert_int_eq(open_store(), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_int_eq(put(keys[i], 1, in_an_hour()), 0);
+    }
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        unsigned count = 0;
+        ck_assert_int_eq(local_store_visit(store, slice_str(rows[i].after), count_behind, &count),
+                         0);
+        ck_assert_uint_eq(count, rows[i].count);
+    }
+}
+END_TEST
+
+START_TEST(a_store_without_a_folder_lasts_as_long_as_it_is_open)
+{
+    int64_t value = 0;
+
+    options.folder = NULL;
+    ck_assert_int_eq(open_store(), 0);
+    ck_assert_int_eq(put("a", 7, in_an_hour()), 0);
+    ck_assert_int_eq(find("a", &value), 0);
+    ck_assert_int_eq(value, 7);
+    stop();
+    start();
+    ck_assert_int_eq(open_store(), 0);
+    ck_assert_int_eq(find("a", &value), ERR_NOT_FOUND);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("plugins/revocation/local_store");
@@ -435,6 +478,8 @@ int main(void)
     tcase_add_test(tcase, a_file_that_is_none_of_ours_is_an_error);
     tcase_add_test(tcase, a_cut_file_is_an_error);
     tcase_add_test(tcase, a_damaged_entry_is_an_error);
+    tcase_add_test(tcase, entries_behind_a_key_are_visited);
+    tcase_add_test(tcase, a_store_without_a_folder_lasts_as_long_as_it_is_open);
 #ifndef __SANITIZE_THREAD__ /* it knows no threads after fork() */
     tcase_add_test(tcase, every_acknowledged_entry_survives_kill_9);
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/offload.h"
 #include "plugins/revocation/redis_store.h"
 
 #include <check.h>
@@ -23,6 +24,7 @@ static struct {
     unsigned synced[REDIS_STORE_CAUSES];
     unsigned generations, answers;
     bool failed;
+    long long integer;
 } seen;
 
 static void on_filter(void *arg, struct revocation_filter *generation)
@@ -44,6 +46,7 @@ static void on_answer(void *arg, int err, const struct redis_reply *reply)
 {
     seen.answers++;
     seen.failed = err < 0 || reply->type == REDIS_IS_ERROR;
+    seen.integer = err < 0 ? -1 : reply->integer;
 }
 
 static void turn(void)
@@ -266,6 +269,73 @@ START_TEST(expired_names_leave_with_the_next_generation)
 }
 END_TEST
 
+#define KEPT 2500u
+
+static unsigned kept_answers;
+
+static void on_kept(void *arg, int err)
+{
+    ck_assert_int_eq(err, 0);
+    kept_answers++;
+}
+
+static struct local_store *keep_many(struct offload *offload)
+{
+    struct local_store_options local = { .map_bytes = 1 << 20,
+                                         .max_map_bytes = 16 << 20,
+                                         .purge_interval_ms = 3600000 };
+    char error[LOCAL_STORE_ERROR_BYTES];
+    struct local_store *kept = NULL;
+
+    kept_answers = 0;
+    ck_assert_int_eq(local_store_open(&local, loop, offload, &kept, error), 0);
+    for (unsigned i = 0; i < KEPT; i++) {
+        char key[48];
+        snprintf(key, sizeof(key), "blocklist:jti:kept-%u", i);
+        struct local_entry entry = { slice_str(key), 1, INT64_MAX };
+        if (i % 500 == 0) {
+            RUN_UNTIL(kept_answers == i);
+        }
+        ck_assert_int_eq(local_store_put(kept, &entry, 1, on_kept, NULL), 0);
+    }
+    RUN_UNTIL(kept_answers == KEPT);
+    return kept;
+}
+
+static long long keys_in_redis(void)
+{
+    command("DBSIZE", NULL, NULL, NULL, NULL);
+    return seen.integer;
+}
+
+START_TEST(what_is_kept_here_is_in_each_filter_and_written_again)
+{
+    struct offload *offload = offload_new(1, 16);
+    struct local_store *kept = keep_many(offload);
+
+    options.kept = kept;
+    options.expected_items = 10000;
+    start_store();
+    for (unsigned round = 0; round < 2; round++) {
+        RUN_UNTIL(is_live() && (round == 0 || seen.generations > 1));
+        for (unsigned i = 0; i < KEPT; i++) {
+            char key[48];
+            snprintf(key, sizeof(key), "blocklist:jti:kept-%u", i);
+            ck_assert(may_have(key));
+        }
+        ck_assert(!may_have("blocklist:jti:kept-none"));
+        RUN_UNTIL(keys_in_redis() >= KEPT);
+        command("FLUSHALL", NULL, NULL, NULL, NULL);
+        RUN_UNTIL(!is_live() || seen.generations > 1);
+    }
+    redis_store_free(store);
+    store = NULL;
+    offload_free(offload);
+    local_store_close(kept);
+    loop_turn(loop, false);
+}
+END_TEST
+
 START_TEST(more_entries_than_expected_make_a_larger_filter)
 {
     options.expected_items = 100;
@@ -297,6 +367,7 @@ int main(void)
     tcase_add_test(tcase, another_server_is_noticed);
     tcase_add_test(tcase, a_server_that_takes_no_writes_is_not_followed);
     tcase_add_test(tcase, expired_names_leave_with_the_next_generation);
+    tcase_add_test(tcase, what_is_kept_here_is_in_each_filter_and_written_again);
     tcase_add_test(tcase, more_entries_than_expected_make_a_larger_filter);
     suite_add_tcase(suite, tcase);
 
