@@ -39,6 +39,8 @@ EXIT = re.compile(r"(?<![\w.>])_?exit\s*\(")
 MALLOC_PRODUCT = re.compile(r"\b(?:malloc|realloc)\s*\([^;]*\w\s\*\s\w")
 # An address computed by the folder of a building machine, or a package host.
 MACHINE = re.compile(r"/work/|/tmp/(?:wt|b-|bs-)|/root/|/home/\w")
+# Under tests/: built by tests/fuzz/meson.build by its folder's list, and by the bench itself.
+TOOLS_BUILT_ELSEWHERE = ("fuzz/", "bench/")
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]')
 COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
 
@@ -101,6 +103,17 @@ def check_c(path, text, report):
             report(number, "longer than 120 columns")
 
 
+def check_listed(root, report):
+    """Each C file is built: it is named in the meson.build of its area."""
+    for area in ("core", "plugins", "gateway", "tests"):
+        listed = (root / area / "meson.build").read_text(encoding="utf-8")
+        for file in sorted((root / area).rglob("*.c")):
+            path = file.relative_to(root / area).as_posix()
+            name = f"/{file.stem[len('test_'):]}'" if path.startswith("unit/") else f"{path}'"
+            if not path.startswith(TOOLS_BUILT_ELSEWHERE) and name not in listed:
+                report(f"{area}/{path}:1: is in no meson.build")
+
+
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
     errors = []
@@ -123,6 +136,7 @@ def main():
                 report(number, "a path of a machine")
         if path.endswith((".c", ".h")):
             check_c(path, text, report)
+    check_listed(root, errors.append)
     print("\n".join(errors + [f"{len(errors)} errors"]))
     return 1 if errors else 0
 
