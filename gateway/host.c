@@ -171,9 +171,12 @@ void *gw_worker_state(const struct gw_request *gw_req, const struct gw_plugin *p
     return NULL;
 }
 
-/* A refusal carries a reason; everything else that a plugin answers is content. */
+/* A refusal carries a reason, 502 blames the upstream; everything else that a plugin answers is content. */
 static enum outcome outcome_of(const struct gw_reply *reply)
 {
+    if (reply->status == 502) {
+        return OUTCOME_UPSTREAM_PROTOCOL_ERROR;
+    }
     return reply->reason != NULL && reply->status >= 400 ? OUTCOME_DENIED : OUTCOME_LOCAL;
 }
 

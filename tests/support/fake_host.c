@@ -125,7 +125,7 @@ bool fake_host_complains(const struct fake_host *host, const char *text)
     return false;
 }
 
-static void add_line(struct gw_request *req, const char *line)
+static void add_line(struct gw_request *req, struct headers *headers, const char *line)
 {
     const char *colon = strchr(line, ':');
     char *name = arena_strdup(&req->arena, slice_of(line, (size_t)(colon - line)));
@@ -133,7 +133,19 @@ static void add_line(struct gw_request *req, const char *line)
         *c = ascii_lower(*c);
     }
     const char *value = colon + 1 + strspn(colon + 1, " ");
-    (void)!headers_add(&req->headers, slice_str(name), arena_copy(&req->arena, slice_str(value)));
+    (void)!headers_add(headers, slice_str(name), arena_copy(&req->arena, slice_str(value)));
+}
+
+static void run_hook(size_t i, gw_hook_fn *hook)
+{
+    struct gw_request *req = calls[i].req;
+
+    req->verdict = hook(&calls[i]);
+    while (req->verdict == GW_WAIT && req->pending != NULL) {
+        gw_hook_fn *fn = req->pending;
+        req->pending = NULL;
+        req->verdict = fn(&calls[i]);
+    }
 }
 
 static void run_plugin(struct fake_host *host, size_t i, struct gw_request *req, const void *config)
@@ -147,12 +159,7 @@ static void run_plugin(struct fake_host *host, size_t i, struct gw_request *req,
                                  .worker = host->workers[i],
                                  .state = states[i] };
     ran |= (size_t)1 << i;
-    req->verdict = plugin->on_request(&calls[i]);
-    while (req->verdict == GW_WAIT && req->pending != NULL) {
-        gw_hook_fn *fn = req->pending;
-        req->pending = NULL;
-        req->verdict = fn(&calls[i]);
-    }
+    run_hook(i, plugin->on_request);
 }
 
 static void run_chain(struct fake_host *host, size_t route, struct gw_request *req)
@@ -178,7 +185,7 @@ static struct gw_request *new_request(struct fake_host *host, const char *const 
     (void)!headers_init(&req->response_headers, &req->arena, 16);
     req->query = slice_str(query);
     for (; lines != NULL && *lines != NULL; lines++) {
-        add_line(req, *lines);
+        add_line(req, &req->headers, *lines);
     }
     current = host;
     ran = 0;
@@ -235,6 +242,21 @@ struct gw_request *fake_host_ask(struct fake_host *host, const char *path, const
     return NULL;
 }
 
+void fake_host_respond(struct gw_request *req, unsigned status, const char *const *lines,
+                       const char *body)
+{
+    req->response_status = status;
+    req->response_to_read = slice_str(body);
+    for (; lines != NULL && *lines != NULL; lines++) {
+        add_line(req, &req->response_headers, *lines);
+    }
+    for (size_t i = current->plugin_count; i > 0 && req->verdict == GW_NEXT; i--) {
+        if ((ran & ((size_t)1 << (i - 1))) != 0 && current->plugins[i - 1]->on_response != NULL) {
+            run_hook(i - 1, current->plugins[i - 1]->on_response);
+        }
+    }
+}
+
 void fake_host_end(struct gw_request *req)
 {
     for (size_t i = 0; i < current->plugin_count; i++) {
@@ -277,6 +299,37 @@ enum gw_verdict gw_read_body(struct gw_call *call, size_t max_bytes, gw_hook_fn 
 struct slice gw_body(const struct gw_request *req)
 {
     return req->body;
+}
+
+enum http_method gw_method(const struct gw_request *req)
+{
+    return req->method;
+}
+
+unsigned gw_response_status(const struct gw_request *req)
+{
+    return req->response_status;
+}
+
+struct headers *gw_response_headers(struct gw_request *req)
+{
+    return &req->response_headers;
+}
+
+enum gw_verdict gw_read_response_body(struct gw_call *call, size_t max_bytes, gw_hook_fn *fn)
+{
+    if (call->req->response_to_read.len > max_bytes) {
+        call->req->reply.status = 502;
+        return GW_REPLY;
+    }
+    call->req->response_body = call->req->response_to_read;
+    call->req->pending = fn;
+    return GW_WAIT;
+}
+
+struct slice gw_response_body(const struct gw_request *req)
+{
+    return req->response_body;
 }
 
 struct slice gw_query(const struct gw_request *req)

@@ -31,6 +31,9 @@ struct gw_request {
     struct headers headers, response_headers;
     struct slice query, path;
     struct slice to_read, body; /* body: once it has been read */
+    enum http_method method;
+    unsigned response_status;
+    struct slice response_to_read, response_body;
     struct slice attrs[GW_ATTRS];
     const char *decision; /* of the last gw_auth_decision() */
     struct gw_reply reply;
@@ -59,4 +62,7 @@ struct gw_request *fake_host_run(struct fake_host *host, const char *route,
 /* A request to a path (with its query) that a plugin answers by itself; `body` may be NULL. */
 struct gw_request *fake_host_ask(struct fake_host *host, const char *path, const char *const *lines,
                                  const char *body);
+/* The upstream's answer to a request that fake_host_run() has let through. */
+void fake_host_respond(struct gw_request *req, unsigned status, const char *const *lines,
+                       const char *body);
 void fake_host_end(struct gw_request *req);
