@@ -222,6 +222,16 @@ bool signing_keys_are_same(const struct signing_keys *a, const struct signing_ke
     return true;
 }
 
+bool signing_keys_have_secret(const struct signing_keys *keys)
+{
+    for (size_t i = 0; i < keys->count; i++) {
+        if (keys->keys[i].key.type == JWA_KEY_OCT) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int signing_keys_write_set(const struct signing_keys *keys, struct json_writer *w)
 {
     int err = 0;

@@ -53,5 +53,7 @@ static inline void signing_keys_unref(struct signing_keys *keys) /* NULL is fine
 }
 /* The same keys in the same states since the same times? */
 bool signing_keys_are_same(const struct signing_keys *a, const struct signing_keys *b);
+/* Is one of them a secret, for HS*? */
+bool signing_keys_have_secret(const struct signing_keys *keys);
 /* The public keys as a set (RFC 7517), all states; secrets are left out.  ERR_NO_MEMORY, ERR_CRYPTO. */
 int signing_keys_write_set(const struct signing_keys *keys, struct json_writer *w) MUST_CHECK;

@@ -139,6 +139,18 @@ int jwa_key_from_secret(const uint8_t *secret, size_t len, struct jwa_key *ret)
     return 0;
 }
 
+int jwa_key_copy(const struct jwa_key *key, struct jwa_key *ret)
+{
+    if (key->type == JWA_KEY_OCT) {
+        return jwa_key_from_secret(key->secret, key->secret_len, ret);
+    }
+    if (EVP_PKEY_up_ref(key->pkey) != 1) {
+        return ERR_NO_MEMORY;
+    }
+    *ret = *key;
+    return 0;
+}
+
 void jwa_key_done(struct jwa_key *key)
 {
     EVP_PKEY_free(key->pkey);

@@ -75,6 +75,8 @@ const struct jwa *jwa_by_id(enum jwa_id id);
 int jwa_key_from_pkey(EVP_PKEY *pkey, struct jwa_key *ret, const char **ret_why) MUST_CHECK;
 /* Copies the secret. ERR_UNSUPPORTED under 32 bytes, ERR_NO_MEMORY. */
 int jwa_key_from_secret(const uint8_t *secret, size_t len, struct jwa_key *ret) MUST_CHECK;
+/* The same key again: shares the EVP_PKEY, copies the secret. ERR_NO_MEMORY. */
+int jwa_key_copy(const struct jwa_key *key, struct jwa_key *ret) MUST_CHECK;
 /* Wipe and free what it holds; a zeroed key is fine. */
 void jwa_key_done(struct jwa_key *key);
 /* Do the key's type and size fit the algorithm (RFC 7518 sections 3.2, 3.3)? */

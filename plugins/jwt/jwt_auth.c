@@ -2,6 +2,7 @@
 /* The plugin's configuration and its place in the gateway; decide.c decides. */
 #include "plugins/jwt/jwt_auth.h"
 
+#include "plugins/issuer/issuer.h"
 #include "plugins/jwks/probe.h"
 #include "plugins/jwt/decide.h"
 #include "plugins/jwt/worker.h"
@@ -77,6 +78,25 @@ static const struct option route_options[] = {
     { .name = NULL },
 };
 
+/* A secret that signs is known to nobody else: whoever verifies with it could sign, too. */
+static int check_issuer(const struct top *top, const struct option_context *ctx)
+{
+    const struct issuer *issuer = issuer_of(ctx);
+    if (issuer == NULL || issuer->keys == NULL || !signing_keys_have_secret(issuer->keys)) {
+        return 0;
+    }
+    for (size_t i = 0; i < top->providers.count; i++) {
+        if (top->providers.items[i]->has_own_keys) {
+            return 0;
+        }
+    }
+    diag_at(
+        ctx->diag, DIAG_ERROR, issuer->where, "token_issuer.access_token.algorithm",
+        "use RS256; or write \"keys\": [{\"token_issuer\": true}] in a provider with its issuer",
+        "HS* tokens are for this gateway alone, and no provider verifies them");
+    return ERR_CONFIG;
+}
+
 static int top_init(void *top_arg, const struct option_context *ctx)
 {
     struct top *top = top_arg;
@@ -95,7 +115,7 @@ static int top_init(void *top_arg, const struct option_context *ctx)
         }
     }
     if (top->providers.count == top->specs.count) {
-        return 0;
+        return check_issuer(top, ctx);
     }
     return ctx->diag->errors == before ? ERR_NO_MEMORY : ERR_CONFIG;
 }

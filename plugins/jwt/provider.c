@@ -51,7 +51,8 @@ const struct option provider_options[] = {
       .type = OPT_CUSTOM,
       .offset = P(keys_json),
       .parse = keep_json,
-      .help = "Keys: {kid, secret}, {kid, public_key_file} or {jwks_file}.",
+      .help = "Keys: {kid, secret}, {kid, public_key_file}, {jwks_file}, or {token_issuer: true} "
+              "for those that this gateway signs with.",
       .schema = "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"object\","
                 "\"additionalProperties\":false,"
                 "\"properties\":{\"kid\":{\"type\":\"string\",\"minLength\":1,"
@@ -61,9 +62,10 @@ const struct option provider_options[] = {
                 "\"file\":{\"type\":\"string\"},\"encoding\":{\"enum\":[\"text\","
                 "\"base64url\"]}},\"oneOf\":[{\"required\":[\"env\"]},"
                 "{\"required\":[\"file\"]}]},\"public_key_file\":{\"type\":\"string\"},"
-                "\"jwks_file\":{\"type\":\"string\"}},\"oneOf\":[{\"required\":[\"kid\","
+                "\"jwks_file\":{\"type\":\"string\"},"
+                "\"token_issuer\":{\"const\":true}},\"oneOf\":[{\"required\":[\"kid\","
                 "\"secret\"]},{\"required\":[\"kid\",\"public_key_file\"]},"
-                "{\"required\":[\"jwks_file\"]}]}}" },
+                "{\"required\":[\"jwks_file\"]},{\"required\":[\"token_issuer\"]}]}}" },
     { .name = "jwks",
       .type = OPT_OBJECT,
       .offset = P(jwks),

@@ -35,6 +35,7 @@ struct provider {
     uint32_t algorithms; /* mask of 1 << enum jwa_id */
     bool is_symmetric;   /* HS* */
     bool has_jwks;       /* keys are fetched, too */
+    bool has_own_keys;   /* those of token_issuer */
     struct token_source source;
     struct claims_policy policy;
     struct jwk *keys; /* heap */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list `keys` of a provider. */
+#include "plugins/issuer/issuer.h"
 #include "plugins/jwt/key_file.h"
 #include "plugins/jwt/provider.h"
 
@@ -22,6 +23,7 @@ struct key_spec {
     struct secret_spec secret;
     const char *public_key_file;
     const char *jwks_file;
+    bool token_issuer;
 };
 
 /* One entry of the list. */
@@ -68,6 +70,10 @@ static const struct option key_options[] = {
       .type = OPT_PATH,
       .offset = offsetof(struct key_spec, jwks_file),
       .help = "A JWK or a set of JWKs." },
+    { .name = "token_issuer",
+      .type = OPT_BOOL,
+      .offset = offsetof(struct key_spec, token_issuer),
+      .help = "The keys that this gateway signs with." },
     { .name = NULL },
 };
 
@@ -226,10 +232,43 @@ static void add_jwks(const struct key_entry *at, const struct key_spec *spec)
     key_bytes_done(&bytes);
 }
 
+/* What this gateway has issued, it verifies without asking itself for the keys. */
+static void add_own(const struct key_entry *at, const struct key_spec *spec)
+{
+    const struct issuer *issuer = issuer_of(at->place.ctx);
+
+    if (!slice_is_absent(spec->kid)) {
+        key_fail(&at->place, "remove \"kid\"", "the issuer's keys have their own kids");
+        return;
+    }
+    if (issuer == NULL || issuer->keys == NULL) {
+        key_fail(&at->place, "add \"token_issuer\" to the configuration",
+                 "this gateway issues no tokens");
+        return;
+    }
+    if (!slice_eq(issuer->issuer, at->provider->issuer)) {
+        key_fail(&at->place, "write the same \"issuer\" in both",
+                 "\"issuer\" is not the one of token_issuer");
+        return;
+    }
+    at->provider->has_own_keys = true;
+    for (size_t i = 0; i < issuer->keys->count; i++) {
+        const struct signing_key *one = &issuer->keys->keys[i];
+        struct jwk jwk = { .kid = slice_str(one->kid), .alg = one->alg };
+
+        if (jwa_key_copy(&one->key, &jwk.key) < 0) {
+            key_fail(&at->place, NULL, "out of memory");
+            return;
+        }
+        add_key(at, &jwk);
+    }
+}
+
 static void read_key(const struct key_entry *at)
 {
-    static const char remedy[] =
-        "write one of {\"kid\", \"secret\"}, {\"kid\", \"public_key_file\"}, {\"jwks_file\"}";
+    static const char remedy[] = "write one of {\"kid\", \"secret\"}, {\"kid\", "
+                                 "\"public_key_file\"}, {\"jwks_file\"}, "
+                                 "{\"token_issuer\": true}";
     struct key_spec spec = { 0 };
     unsigned before = at->place.ctx->diag->errors;
 
@@ -242,9 +281,16 @@ static void read_key(const struct key_entry *at)
         return;
     }
     bool has_secret = json_get(at->place.where, SLICE("secret")) != NULL;
-    if (has_secret + (spec.public_key_file != NULL) + (spec.jwks_file != NULL) != 1) {
+    if (has_secret + (spec.public_key_file != NULL) + (spec.jwks_file != NULL) +
+            spec.token_issuer !=
+        1) {
         key_fail(&at->place, remedy,
-                 "the key has none or several of secret, public_key_file, jwks_file");
+                 "the key has none or several of secret, public_key_file, jwks_file, "
+                 "token_issuer");
+        return;
+    }
+    if (spec.token_issuer) {
+        add_own(at, &spec);
         return;
     }
     if (spec.jwks_file != NULL) {

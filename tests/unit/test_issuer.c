@@ -3,7 +3,7 @@
 #include "core/base64url.h"
 #include "core/clock.h"
 #include "plugins/issuer/issue.h"
-#include "plugins/jwt/jws.h"
+#include "plugins/jwt/jwt_auth.h"
 
 #include <check.h>
 #include <openssl/evp.h>
@@ -71,24 +71,32 @@ static void unload(void)
     is_loaded = false;
 }
 
-static const struct gw_plugin *const plugins[] = { &issuer_plugin, NULL };
+static const struct gw_plugin *const plugins[] = { &issuer_plugin, &jwt_plugin, NULL };
 
-/* token_issuer with these members; files are %s/name. */
-static unsigned load(const char *members)
+/* A configuration of these members; "%s" stands for the folder. */
+static unsigned load_all(const char *members)
 {
-    char text[2048];
+    char text[4096] = "{";
     const char *rest = members;
-    size_t len;
+    size_t len = 1;
 
     unload();
     is_loaded = true;
-    len = (size_t)snprintf(text, sizeof(text), "{\"token_issuer\":{");
     for (const char *at; (at = strstr(rest, "%s")) != NULL; rest = at + 2) {
         len +=
             (size_t)snprintf(text + len, sizeof(text) - len, "%.*s%s", (int)(at - rest), rest, dir);
     }
-    snprintf(text + len, sizeof(text) - len, "%s}}", rest);
+    snprintf(text + len, sizeof(text) - len, "%s}", rest);
     return fake_host_load(&host, plugins, text);
+}
+
+/* token_issuer with these members. */
+static unsigned load(const char *members)
+{
+    char text[2048];
+
+    snprintf(text, sizeof(text), "\"token_issuer\":{%s}", members);
+    return load_all(text);
 }
 
 static void setup(void)
@@ -111,7 +119,14 @@ static void teardown(void)
 }
 
 #define ISSUER "\"issuer\":\"https://i.test/tenant/\","
-#define ES     "\"access_token\":{\"algorithm\":\"ES256\"},"
+#define HS                                                                                         \
+    "\"access_token\":{\"algorithm\":\"HS256\"},\"signing_keys\":[{\"key_file\":\"%s/secret\"}]"
+/* A provider of our own tokens, and a route that wants them. */
+#define OWN(alg)                                                                                   \
+    "\"providers\":{\"own\":{\"issuer\":\"https://i.test/tenant/\",\"audiences\":[\"a\"],"         \
+    "\"algorithms\":[\"" alg "\"],\"keys\":[{\"token_issuer\":true}]}},\"routes\":{\"r\":{"        \
+    "\"auth\":{\"provider\":\"own\"}}}"
+#define ES "\"access_token\":{\"algorithm\":\"ES256\"},"
 
 START_TEST(mistakes_are_told)
 {
@@ -192,9 +207,7 @@ END_TEST
 START_TEST(a_secret_is_never_published)
 {
     write_text("secret", SECRET "\n", 0600);
-    ck_assert_uint_eq(load(ISSUER "\"access_token\":{\"algorithm\":\"HS256\"},"
-                                  "\"signing_keys\":[{\"key_file\":\"%s/secret\"}]"),
-                      0);
+    ck_assert_uint_eq(load_all("\"token_issuer\":{" ISSUER HS "}," OWN("HS256")), 0);
     struct gw_request *req = ask(JWKS, NULL);
     ck_assert(slice_eq(req->reply.body, SLICE("{\"keys\":[]}")));
     fake_host_end(req);
@@ -423,6 +436,81 @@ START_TEST(claims_have_a_limit)
 }
 END_TEST
 
+/* ---- verifying ---- */
+
+static void expect_pass(void)
+{
+    static const struct slice audience = { "a", 1 };
+    char line[2048];
+    const char *const lines[] = { line, NULL };
+    struct arena arena;
+
+    claims = (struct token_claims){ .subject = SLICE("c1"), .client_id = SLICE("c1") };
+    claims.audiences = &audience;
+    claims.audience_count = 1;
+    ck_assert_ptr_nonnull(issue(&arena));
+    snprintf(line, sizeof(line), "authorization: Bearer %s", token->text);
+    struct gw_request *req = fake_host_run(&host, "r", lines, NULL);
+    ck_assert_int_eq(req->verdict, GW_NEXT);
+    ck_assert_str_eq(req->decision, "ok");
+    fake_host_end(req);
+    issued_token_unref(token);
+    arena_done(&arena);
+}
+
+START_TEST(a_provider_of_its_own_tokens_has_the_keys)
+{
+    write_text("secret", SECRET "\n", 0600);
+    ck_assert_uint_eq(load_all("\"token_issuer\":{" ISSUER HS "}," OWN("HS256")), 0);
+    expect_pass();
+    make_key("a.pem", "P-256");
+    ck_assert_uint_eq(load_all("\"token_issuer\":{" ISSUER ES
+                               "\"signing_keys\":[{\"key_file\":\"%s/a.pem\"}]}," OWN("ES256")),
+                      0);
+    expect_pass();
+}
+END_TEST
+
+START_TEST(secrets_are_for_this_gateway_alone)
+{
+    static const struct {
+        const char *members, *what;
+    } vectors[] = {
+        { "\"token_issuer\":{" ISSUER HS "}", "no provider verifies them" },
+        { "\"token_issuer\":{\"issuer\":\"https://j.test\"," HS "}," OWN("HS256"),
+          "not the one of token_issuer" },
+        { OWN("HS256"), "issues no tokens" },
+        { "\"token_issuer\":{" ISSUER HS "}," OWN("RS256"), "no algorithm of the provider" },
+    };
+
+    write_text("secret", SECRET "\n", 0600);
+    for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+        ck_assert_uint_gt(load_all(vectors[i].members), 0);
+        ck_assert_msg(fake_host_complains(&host, vectors[i].what), "%s", vectors[i].what);
+    }
+}
+END_TEST
+
+START_TEST(a_reload_sees_that_a_providers_own_keys_are_others)
+{
+    struct fake_host other;
+
+    make_key("a.pem", "P-256");
+    ck_assert_uint_eq(load_all("\"token_issuer\":{" ISSUER ES
+                               "\"signing_keys\":[{\"key_file\":\"%s/a.pem\"}]}," OWN("ES256")),
+                      0);
+    other = host;
+    is_loaded = false;
+    make_key("a.pem", "P-256");
+    ck_assert_uint_eq(load_all("\"token_issuer\":{" ISSUER ES
+                               "\"signing_keys\":[{\"key_file\":\"%s/a.pem\"}]}," OWN("ES256")),
+                      0);
+    ck_assert(!issuer_plugin.top_is_same(other.tops[0], host.tops[0]));
+    ck_assert(!jwt_plugin.top_is_same(other.tops[1], host.tops[1]));
+    fake_host_done(&other);
+}
+END_TEST
+
 /* ---- the ring ---- */
 
 static void write_ring(const char *kid_a, const char *state_a, const char *kid_b,
@@ -476,6 +564,9 @@ int main(void)
     tcase_add_test(cases, a_token_may_live_shorter_but_not_longer_than_the_issuer_says);
     tcase_add_test(cases, without_a_key_nothing_is_signed);
     tcase_add_test(cases, claims_have_a_limit);
+    tcase_add_test(cases, a_provider_of_its_own_tokens_has_the_keys);
+    tcase_add_test(cases, secrets_are_for_this_gateway_alone);
+    tcase_add_test(cases, a_reload_sees_that_a_providers_own_keys_are_others);
     tcase_add_test(cases, a_ring_says_which_key_signs);
     suite_add_tcase(suite, cases);
 
