@@ -74,12 +74,15 @@ void redis_lose(struct redis *redis, int err)
     redis_close_connection(redis);
     redis_begin_pause(redis);
     /* Not what a callback adds meanwhile. */
-    for (unsigned left = queue->count; left > 0 && queue->first != NULL; left--) {
-        redis_command_answer(redis_queue_take(queue, &queue->first), err, NULL);
+    for (unsigned left = queue->count; left > 0 && queue->first != NULL;) {
+        struct redis_command *command = redis_queue_take(queue, &queue->first);
+        left -= !command->is_marker;
+        redis_command_answer(command, err, NULL);
         if (redis->state == REDIS_FREED) {
             return;
         }
     }
+    redis_queue_drop_written(queue); /* markers */
     if (queue->first == NULL) {
         loop_timer_clear(&redis->command_timer);
     }
@@ -99,20 +102,44 @@ void redis_fail_later(struct redis *redis, int err, struct slice failure)
 
 /* ---- writing ---- */
 
+static int redis_write_one(struct redis *redis)
+{
+    int err = buf_append(&redis->stream.out, redis->queue.unsent->text);
+
+    if (err == 0) {
+        redis_queue_written(&redis->queue);
+    }
+    return err;
+}
+
+static int redis_write_marker(struct redis *redis, uint64_t deadline_ms)
+{
+    struct redis_command *marker = redis_marker_new(++redis->number);
+
+    if (marker == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    marker->deadline_ms = deadline_ms;
+    redis_queue_add_marker(&redis->queue, marker);
+    return redis_write_one(redis);
+}
+
 static int redis_write_unsent(struct redis *redis)
 {
+    uint64_t last_ms = 0;
+
     while (redis->queue.unsent != NULL) {
         const struct redis_command *command = redis->queue.unsent;
         if (redis->state != REDIS_READY && !command->is_greeting) {
             break;
         }
-        int err = buf_append(&redis->stream.out, command->text);
+        last_ms = command->deadline_ms > last_ms ? command->deadline_ms : last_ms;
+        int err = redis_write_one(redis);
         if (err < 0) {
             return err;
         }
-        redis_queue_written(&redis->queue);
     }
-    return 0;
+    return last_ms == 0 ? 0 : redis_write_marker(redis, last_ms);
 }
 
 /* At the end of a turn: everything in one write. */
@@ -201,20 +228,71 @@ static bool is_message(const struct redis *redis, const struct redis_reply *repl
            slice_eq(reply->items[0]->text, SLICE("message"));
 }
 
-/* ERR_BAD_INPUT: nobody had asked. */
-static int redis_deliver(struct redis *redis, const struct redis_reply *reply)
+/* The replies up to the marker, which is the first one without a reply, belong to their questions.  1: this
+ * connection is gone. */
+static int redis_answer_batch(struct redis *redis)
 {
+    struct redis_queue *queue = &redis->queue;
+    uint64_t epoch = redis->epoch;
+    bool is_marker = false;
+
+    redis->unproven_bytes = 0;
+    while (!is_marker) {
+        struct redis_command *command = redis_queue_take(queue, &queue->first);
+        struct redis_reply *reply = command->reply;
+        is_marker = command->is_marker;
+        command->reply = NULL;
+        redis_command_answer(command, 0, reply);
+        redis_reply_free(reply);
+        if (redis->state == REDIS_FREED || redis->epoch != epoch) {
+            return 1;
+        }
+        if (redis->pending_err < 0) {
+            return redis->pending_err;
+        }
+    }
+    return 0;
+}
+
+/* "WRONGPASS", "LOADING", "NOAUTH"; what follows may quote a secret. */
+static struct slice first_error_code(const struct redis *redis, const struct redis_reply *reply)
+{
+    for (const struct redis_command *one = redis->queue.first; one != NULL && one->reply != NULL;
+         one = one->next) {
+        if (one->reply->type == REDIS_IS_ERROR) {
+            reply = one->reply;
+            break;
+        }
+    }
+    const char *space =
+        reply->text.len == 0 ? NULL : (const char *)memchr(reply->text.ptr, ' ', reply->text.len);
+    return space == NULL ? reply->text
+                         : slice_of(reply->text.ptr, (size_t)(space - reply->text.ptr));
+}
+
+/* Takes the reply over.  ERR_BAD_INPUT: nobody had asked, or it is out of step. */
+static int redis_deliver(struct redis *redis, struct redis_reply *reply)
+{
+    const struct redis_command *command = redis->queue.waiting;
+    int err = ERR_BAD_INPUT;
+
     if (is_message(redis, reply)) {
         if (redis->ops->pushed != NULL) {
             redis->ops->pushed(redis->arg, reply);
         }
+        redis->unproven_bytes = 0;
+        err = redis->pending_err;
+    } else if (command != NULL && !command->is_marker) {
+        redis_queue_hold(&redis->queue, reply);
         return 0;
+    } else if (command != NULL && redis_marker_is_proven(command, reply)) {
+        err = redis_answer_batch(redis);
+    } else if (reply->type == REDIS_IS_ERROR) {
+        redis_fail_later(redis, ERR_CONNECT, first_error_code(redis, reply));
+        err = ERR_CONNECT;
     }
-    if (redis->queue.first == NULL || !redis_command_is_written(redis->queue.first)) {
-        return ERR_BAD_INPUT;
-    }
-    redis_command_answer(redis_queue_take(&redis->queue, &redis->queue.first), 0, reply);
-    return 0;
+    redis_reply_free(reply);
+    return err;
 }
 
 /* All complete replies of what was fed. 1: this connection is gone. */
@@ -228,14 +306,11 @@ static int redis_deliver_all(struct redis *redis)
         if (err < 0 || reply == NULL) {
             return err;
         }
-        redis->unanswered_bytes = 0;
         err = redis_deliver(redis, reply);
-        redis_reply_free(reply);
         if (redis->state == REDIS_FREED || redis->epoch != epoch) {
             return 1;
         }
-        err = err == 0 ? redis->pending_err : err;
-        if (err < 0) {
+        if (err != 0) {
             return err;
         }
     }
@@ -248,13 +323,13 @@ void redis_on_readable(struct stream *stream)
     while (stream->in.len > 0) {
         struct slice front = buf_front(&stream->in);
         int err = redis_reader_feed(redis->reader, front);
-        redis->unanswered_bytes += front.len;
+        redis->unproven_bytes += front.len;
         buf_drain(&stream->in, front.len);
         err = err == 0 ? redis_deliver_all(redis) : err;
         if (err > 0) {
             return;
         }
-        if (err == 0 && redis->unanswered_bytes > redis->options.max_reply_bytes) {
+        if (err == 0 && redis->unproven_bytes > redis->options.max_reply_bytes) {
             err = ERR_TOO_BIG;
         }
         if (err < 0) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A client of one Redis server on one connection that comes back by itself: commands are answered in
  * their order, each by its deadline.  A connection that missed a deadline, brought a malformed, a
- * surplus or an endless reply is closed and never used again; another one follows after a pause with
- * jitter.  All commands of one loop turn leave in one write.
+ * surplus, a lost or an endless reply is closed and never used again; another one follows after a pause
+ * with jitter.  All commands of one loop turn leave in one write, and a PING with a number of its own behind
+ * them: nobody has an answer before that number came back in its place (core/redis_queue.h).
  *
  * Words: lost: the connection is gone; what was pending was answered with an error (Redis may have
  * done it nevertheless).  No callback runs inside a call of the owner.  Thread: the loop's. */
@@ -32,7 +33,7 @@ struct redis_options { /* all is borrowed: it must outlive the client */
         *master_epoch; /* of the last fail-over that any thread has heard of; starts at 0 */
     unsigned connect_timeout_ms, command_timeout_ms;
     unsigned max_queue;     /* commands without an answer */
-    size_t max_reply_bytes; /* of one reply on the wire */
+    size_t max_reply_bytes; /* of what answers one write */
 };
 
 struct redis_ops {                    /* all may be NULL */

@@ -32,8 +32,9 @@ struct redis {
 
     /* This connection. */
     struct redis_reader *reader;
-    size_t unanswered_bytes; /* fed since the last complete reply */
-    uint64_t epoch;          /* counts connections */
+    size_t unproven_bytes; /* fed since the last marker */
+    uint64_t number;       /* of the last marker; starts anywhere */
+    uint64_t epoch;        /* counts connections */
     bool has_messages;
     int pending_err; /* why it shall be closed at the end of the turn */
 

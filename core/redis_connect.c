@@ -43,6 +43,7 @@ void redis_begin_pause(struct redis *redis)
 void redis_begin_hop(struct redis *redis)
 {
     redis_close_connection(redis);
+    redis_queue_drop_written(&redis->queue);
     redis->state = REDIS_PAUSED;
     redis->hurries = redis->knows_master = true;
     set_phase_timer(redis, clock_ms());
@@ -61,7 +62,7 @@ void redis_close_connection(struct redis *redis)
     redis->reader = NULL;
     redis->has_messages = false;
     redis->pending_err = 0;
-    redis->unanswered_bytes = 0;
+    redis->unproven_bytes = 0;
     redis->epoch++;
 }
 
@@ -101,7 +102,10 @@ static void on_connected(struct stream *stream)
 {
     struct redis *redis = (struct redis *)stream;
 
+    uint64_t seed[2] = { clock_precise_ns(), redis->epoch };
+
     redis->state = REDIS_GREETING;
+    redis->number = map_hash(slice_of(seed, sizeof(seed)));
     redis->reader = redis_reader_new(redis->options.max_reply_bytes);
     int err = redis->reader == NULL ? ERR_NO_MEMORY : redis_greet(redis);
     if (err < 0) {

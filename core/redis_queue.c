@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/redis_queue.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+#define NUMBER_DIGITS 16
 
 void redis_queue_init(struct redis_queue *queue)
 {
@@ -30,9 +33,36 @@ struct redis_command *redis_command_new(unsigned argc, const struct slice *argv)
     return command;
 }
 
+struct redis_command *redis_marker_new(uint64_t number)
+{
+    char text[NUMBER_DIGITS + 1];
+
+    snprintf(text, sizeof(text), "%0*llx", NUMBER_DIGITS, (unsigned long long)number);
+    struct slice argv[2] = { SLICE("PING"), slice_of(text, NUMBER_DIGITS) };
+    struct redis_command *marker = redis_command_new(2, argv);
+    if (marker != NULL) {
+        marker->number = number;
+        marker->is_marker = true;
+    }
+    return marker;
+}
+
+bool redis_marker_is_proven(const struct redis_command *marker, const struct redis_reply *reply)
+{
+    char text[NUMBER_DIGITS + 1];
+
+    if (reply->type == REDIS_IS_ARRAY && reply->count == 2 &&
+        slice_eq(reply->items[0]->text, SLICE("pong"))) {
+        reply = reply->items[1];
+    }
+    snprintf(text, sizeof(text), "%0*llx", NUMBER_DIGITS, (unsigned long long)marker->number);
+    return reply->type == REDIS_IS_STRING && slice_eq(reply->text, slice_str(text));
+}
+
 void redis_command_free(struct redis_command *command)
 {
     redis_text_free(command->text);
+    redis_reply_free(command->reply);
     free(command);
 }
 
@@ -67,6 +97,12 @@ void redis_queue_add_first(struct redis_queue *queue, struct redis_command *comm
     queue->count++;
 }
 
+static struct redis_command *next_waiting(const struct redis_queue *queue,
+                                          const struct redis_command *command)
+{
+    return command->next == queue->unsent ? NULL : command->next;
+}
+
 struct redis_command *redis_queue_take(struct redis_queue *queue, struct redis_command **link)
 {
     struct redis_command *command = *link;
@@ -78,7 +114,10 @@ struct redis_command *redis_queue_take(struct redis_queue *queue, struct redis_c
     if (queue->unsent == command) {
         queue->unsent = command->next;
     }
-    queue->count--;
+    if (queue->waiting == command) {
+        queue->waiting = next_waiting(queue, command);
+    }
+    queue->count -= !command->is_marker;
     return command;
 }
 
@@ -89,6 +128,37 @@ void redis_queue_written(struct redis_queue *queue)
     redis_text_free(command->text);
     command->text = SLICE_ABSENT;
     queue->unsent = command->next;
+    if (queue->waiting == NULL) {
+        queue->waiting = command;
+    }
+}
+
+void redis_queue_add_marker(struct redis_queue *queue, struct redis_command *marker)
+{
+    struct redis_command **link = queue->last;
+
+    if (queue->unsent != NULL) { /* while greeting only */
+        for (link = &queue->first; *link != queue->unsent; link = &(*link)->next) {
+        }
+    } else {
+        queue->last = &marker->next;
+    }
+    marker->next = *link;
+    *link = marker;
+    queue->unsent = marker;
+}
+
+void redis_queue_drop_written(struct redis_queue *queue)
+{
+    while (queue->first != queue->unsent) {
+        redis_command_free(redis_queue_take(queue, &queue->first));
+    }
+}
+
+void redis_queue_hold(struct redis_queue *queue, struct redis_reply *reply)
+{
+    queue->waiting->reply = reply;
+    queue->waiting = next_waiting(queue, queue->waiting);
 }
 
 bool redis_queue_is_late(const struct redis_queue *queue, uint64_t now_ms)

@@ -386,19 +386,49 @@ static int accept_liar(void)
     return -1;
 }
 
-/* The first reply answers PING, the rest comes after a question. */
-static int lie(struct answer *answer, const char *reply, size_t len)
+/* What the client has sent, until it ends with a marker; its answer. */
+static struct slice answer_of_marker(int fd)
+{
+    static const struct slice start = { "*2\r\n$4\r\nPING\r\n", 14 };
+    static char text[4096];
+    size_t len = 0;
+
+    for (unsigned i = 0; i < WAIT_MS; i++) {
+        ssize_t got = read(fd, text + len, sizeof(text) - len);
+        len += got > 0 ? (size_t)got : 0;
+        const char *found = len == 0 ? NULL : memmem(text, len, start.ptr, start.len);
+        if (found != NULL && text + len >= found + start.len + 23) {
+            return slice_of(found + start.len, 23);
+        }
+        loop_turn(loop, false);
+        poll(NULL, 0, 1);
+    }
+    ck_abort_msg("no marker came");
+    return SLICE_ABSENT;
+}
+
+static void say(int fd, struct slice text)
+{
+    ck_assert_int_eq(write(fd, text.ptr, text.len), (ssize_t)text.len);
+}
+
+/* A true answer to the greeting; then the client asks, and `reply` comes, '@' standing for the marker. */
+static int lie(struct answer *answers, unsigned count, const char *reply)
 {
     int fd = accept_liar();
 
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(write(fd, "+PONG\r\n", 7), 7);
+    struct slice marker = answer_of_marker(fd);
+    say(fd, SLICE("+PONG\r\n"));
+    say(fd, marker);
     ck_assert(run_until(&seen.ready, 1));
-    if (answer != NULL) {
-        ck_assert_int_eq(ask(answer, "EXISTS", "a", NULL), 0);
-        run_for(2);
+    for (unsigned i = 0; i < count; i++) {
+        ck_assert_int_eq(ask(&answers[i], "EXISTS", "a", NULL), 0);
     }
-    ck_assert_int_eq(write(fd, reply, len), (ssize_t)len);
+    marker = count == 0 ? SLICE_ABSENT : answer_of_marker(fd);
+    for (; *reply != '\0'; reply++) {
+        say(fd, *reply == '@' ? marker : slice_of(reply, 1));
+    }
     return fd;
 }
 
@@ -411,31 +441,62 @@ static void close_lies(int fd)
 
 static const struct {
     const char *reply;
-    bool is_asked;
+    unsigned asked;
     int err; /* of the connection */
 } lies[] = {
-    { "+hello\r\n", false, ERR_BAD_INPUT },
-    { ":0\r\n:0\r\n", true, ERR_BAD_INPUT },
-    { "HTTP/1.1 400 Bad Request\r\n", true, ERR_BAD_INPUT },
-    { "*999999999\r\n", true, ERR_BAD_INPUT },
-    { "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", true, ERR_BAD_INPUT },
-    { "$9999999999\r\nabc", true, ERR_TIMEOUT },
-    { "*2\r\n:1\r\n", true, ERR_TIMEOUT },
-    { "", true, ERR_TIMEOUT },
+    { "+hello\r\n", 0, ERR_BAD_INPUT },
+    { ":0\r\n:0\r\n@", 1, ERR_BAD_INPUT },
+    { ":0\r\n@:0\r\n", 1, ERR_BAD_INPUT },
+    { ":0\r\n:0\r\n:0\r\n@", 2, ERR_BAD_INPUT }, /* one was added */
+    { ":0\r\n@:0\r\n", 2, ERR_BAD_INPUT },       /* one was lost */
+    { ":0\r\n$16\r\n0123456789abcdef\r\n", 1, ERR_BAD_INPUT },
+    { ":0\r\n-LOADING\r\n", 1, ERR_CONNECT },
+    { ":0\r\n", 1, ERR_TIMEOUT }, /* not proven */
+    { "HTTP/1.1 400 Bad Request\r\n", 1, ERR_BAD_INPUT },
+    { "*999999999\r\n", 1, ERR_BAD_INPUT },
+    { "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", 1, ERR_BAD_INPUT },
+    { "$9999999999\r\nabc", 1, ERR_TIMEOUT },
+    { "*2\r\n:1\r\n", 1, ERR_TIMEOUT },
+    { "", 1, ERR_TIMEOUT },
 };
 
-START_TEST(a_lie_closes_the_connection_and_nothing_else)
+START_TEST(a_lie_closes_the_connection_and_is_no_answer)
 {
-    struct answer answer = { 0 };
+    struct answer answers[2] = { 0 };
+    bool is_late = strcmp(lies[_i].reply, ":0\r\n@:0\r\n") == 0 && lies[_i].asked == 1;
 
     open_lies();
-    int fd = lie(lies[_i].is_asked ? &answer : NULL, lies[_i].reply, strlen(lies[_i].reply));
+    int fd = lie(answers, lies[_i].asked, lies[_i].reply);
     ck_assert(run_until(&seen.lost, 1));
     ck_assert_int_eq(seen.lost_err, lies[_i].err);
-    ck_assert_uint_eq(answer.count, lies[_i].is_asked);
+    for (unsigned i = 0; i < lies[_i].asked; i++) {
+        ck_assert_uint_eq(answers[i].count, 1);
+        ck_assert_int_eq(answers[i].err, is_late ? 0 : lies[_i].err);
+    }
     int next = accept_liar();
     ck_assert_int_ge(next, 0);
     close(next);
+    close_lies(fd);
+}
+END_TEST
+
+START_TEST(true_answers_are_given_when_the_marker_is_back)
+{
+    struct answer answers[2] = { 0 };
+
+    open_lies();
+    int fd = lie(answers, 2, ":1\r\n:0\r\n");
+    run_for(20);
+    ck_assert_uint_eq(answers[0].count, 0);
+    close(fd);
+    ck_assert(run_until(&answers[1].count, 1));
+    ck_assert_int_lt(answers[0].err, 0);
+    seen.ready = 0;
+    fd = lie(answers, 2, ":1\r\n:0\r\n@");
+    ck_assert(run_until(&answers[1].count, 2));
+    ck_assert_int_eq(answers[0].err, 0);
+    ck_assert_int_eq(answers[0].integer, 1);
+    ck_assert_int_eq(answers[1].integer, 0);
     close_lies(fd);
 }
 END_TEST
@@ -447,7 +508,7 @@ START_TEST(an_endless_reply_is_cut)
 
     open_lies();
     memset(bytes, 'x', sizeof(bytes));
-    int fd = lie(&answer, "$99999999\r\n", 11);
+    int fd = lie(&answer, 1, "$99999999\r\n");
     for (unsigned i = 0; i < 16 && seen.lost == 0; i++) {
         (void)!send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL);
         run_for(1);
@@ -547,8 +608,9 @@ int main(void)
     suite_add_tcase(suite, real);
     tcase_add_checked_fixture(lying, setup, teardown);
     tcase_set_timeout(lying, 30);
-    tcase_add_loop_test(lying, a_lie_closes_the_connection_and_nothing_else, 0,
+    tcase_add_loop_test(lying, a_lie_closes_the_connection_and_is_no_answer, 0,
                         sizeof(lies) / sizeof(lies[0]));
+    tcase_add_test(lying, true_answers_are_given_when_the_marker_is_back);
     tcase_add_test(lying, an_endless_reply_is_cut);
     tcase_add_test(lying, an_error_at_the_greeting_is_not_ready);
     suite_add_tcase(suite, lying);
