@@ -4,8 +4,7 @@
 #include "core/headers.h"
 #include "core/json.h"
 #include "core/loop.h"
-#include "core/resolve.h"
-#include "core/uri.h"
+#include "gateway/admin_guard.h"
 #include "gateway/gateway.h"
 #include "gateway/host.h"
 #include "gateway/metrics.h"
@@ -355,21 +354,10 @@ static enum gw_verdict admin_on_reload_end(struct gw_call *call)
                        slice_of(state->text == NULL ? "" : state->text, state->text_len));
 }
 
-/* A page in a browser may send a POST to any address; it then says so. */
-static bool admin_is_from_page(const struct gw_call *call)
-{
-    return !slice_is_absent(headers_get(gw_headers(call->req), SLICE("origin"))) ||
-           !slice_is_absent(headers_get(gw_headers(call->req), SLICE("sec-fetch-site")));
-}
-
 static enum gw_verdict admin_reload(struct gw_call *call)
 {
-    struct admin_wait *wait;
+    struct admin_wait *wait = admin_wait_new(call);
 
-    if (admin_is_from_page(call)) {
-        return admin_problem(call, 403, "Not from a page in a browser");
-    }
-    wait = admin_wait_new(call);
     if (wait == NULL) {
         return GW_FAIL;
     }
@@ -409,36 +397,6 @@ static enum gw_verdict admin_index(struct gw_call *call)
     return admin_reply(call, 200, ADMIN_TEXT, slice_of(text, len));
 }
 
-/* A page in a browser can make its own name point at us (DNS rebinding) and then read answers as
- * its own: names that nobody would give us by accident are refused. */
-static bool admin_host_is_trusted(const struct gw_call *call)
-{
-    const struct request *req = request_of_const(call->req);
-    const struct config *config = req->view->config;
-    struct slice host = uri_authority_host(req->head.authority);
-    struct sockaddr_storage addr;
-    socklen_t len;
-    char text[64];
-
-    if (host.len == 0 || slice_eq_nocase(host, SLICE("localhost"))) {
-        return true;
-    }
-    for (size_t i = 0; i < config->listener_count; i++) {
-        const struct config_listener *listener = &config->listeners[i];
-
-        if (listener->service == CONFIG_ADMIN &&
-            slice_eq_nocase(host, uri_authority_host(listener->address_text))) {
-            return true;
-        }
-    }
-    if (host.len >= sizeof(text)) {
-        return false;
-    }
-    memcpy(text, host.ptr, host.len);
-    text[host.len] = '\0';
-    return resolve_literal(text, 1, &addr, &len);
-}
-
 /* admin.public_path: readiness for load balancers that reach only the public port. */
 static bool admin_is_public(const struct request *req)
 {
@@ -452,21 +410,22 @@ static enum gw_verdict admin_on_request(struct gw_call *call)
     struct request *req = request_of(call->req);
     struct slice path = gw_path(call->req);
 
-    if (req->head.method == HTTP_POST && slice_eq(path, SLICE("/reload")) &&
-        !admin_is_public(req)) {
-        return admin_host_is_trusted(call)
-                   ? admin_reload(call)
-                   : admin_problem(call, 403, "Not a name of this listener: use its address");
-    }
-    if (req->head.method != HTTP_GET && req->head.method != HTTP_HEAD) {
+    bool is_reload =
+        req->head.method == HTTP_POST && slice_eq(path, SLICE("/reload")) && !admin_is_public(req);
+
+    if (!is_reload && req->head.method != HTTP_GET && req->head.method != HTTP_HEAD) {
         req->allowed_methods = (1u << HTTP_GET) | (1u << HTTP_HEAD);
         return admin_problem(call, 405, "Only GET and HEAD are answered here");
     }
     if (admin_is_public(req)) {
         return admin_readyz(call); /* whatever its path is called there, never another page */
     }
-    if (!admin_host_is_trusted(call)) {
-        return admin_problem(call, 403, "Not a name of this listener: use its address");
+    enum gw_verdict verdict = admin_guard(call, is_reload ? ADMIN_RELOAD : ADMIN_READ);
+    if (verdict != GW_NEXT) {
+        return verdict;
+    }
+    if (is_reload) {
+        return admin_reload(call);
     }
     for (size_t i = 0; i < ADMIN_PAGES; i++) {
         if (!slice_eq(path, admin_pages[i].path)) {

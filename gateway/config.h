@@ -8,6 +8,7 @@
 #include "core/diag.h"
 #include "core/h1_parser.h"
 #include "core/options.h"
+#include "gateway/admin_token.h"
 #include "plugins/plugin.h"
 
 #include <stdatomic.h>
@@ -135,6 +136,7 @@ struct config_route {
 
 struct config_endpoint { /* a path that a plugin answers by itself */
     struct slice path;
+    bool is_prefix;
     uint32_t methods;   /* mask of 1 << enum http_method */
     uint64_t listeners; /* mask of 1 << index */
     const struct config_route *route;
@@ -166,6 +168,7 @@ struct config {
     struct config_endpoint *endpoints;     /* of plugins; they come before the routes */
     size_t endpoint_count;
     const char *public_path; /* admin.public_path or NULL */
+    struct admin_token admin_token;
     struct config_access_log access_log;
     struct config_tracing tracing;
     struct router *router;

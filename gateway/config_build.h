@@ -20,6 +20,7 @@ struct config_top {
     struct {
         struct config_address address; /* len 0: no admin listener */
         const char *public_path;
+        struct secret_source token;
     } admin;
     struct option_list upstreams; /* struct config_upstream */
     struct config_access_log access_log;
@@ -43,6 +44,7 @@ struct config_loader {
     struct config_top top;
     size_t builtin_count;        /* plugins that run on the routes of the file */
     unsigned service_plugins[3]; /* index by enum config_service; 0: none */
+    unsigned guard_plugin;       /* before endpoints on the admin listener; 0: none */
 };
 
 extern const struct option config_top_table[];

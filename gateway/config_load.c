@@ -15,6 +15,7 @@
 /* The plugins behind the gateway's own listeners.  Weak: a program that only reads configurations
  * does not hold them; their chains are then empty. */
 extern const struct gw_plugin admin_plugin __attribute__((weak));
+extern const struct gw_plugin admin_guard_plugin __attribute__((weak));
 extern const struct gw_plugin echo_plugin __attribute__((weak));
 
 static const char *const default_paths[] = { "./jwtgate.jsonc", "/etc/jwtgate/jwtgate.jsonc" };
@@ -33,9 +34,9 @@ static int init_plugins(struct config_loader *loader)
     size_t count;
     const struct gw_plugin *const *plugins = registry_plugins(&count);
 
-    config->plugins = arena_calloc(&config->arena, count + 2, sizeof(*config->plugins));
-    config->tops = arena_calloc(&config->arena, count + 2, sizeof(*config->tops));
-    config->top_owners = arena_calloc(&config->arena, count + 2, sizeof(struct config *));
+    config->plugins = arena_calloc(&config->arena, count + 3, sizeof(*config->plugins));
+    config->tops = arena_calloc(&config->arena, count + 3, sizeof(*config->tops));
+    config->top_owners = arena_calloc(&config->arena, count + 3, sizeof(struct config *));
     if (config->plugins == NULL || config->tops == NULL || config->top_owners == NULL) {
         return ERR_NO_MEMORY;
     }
@@ -46,6 +47,10 @@ static int init_plugins(struct config_loader *loader)
     if (&admin_plugin != NULL) {
         loader->service_plugins[CONFIG_ADMIN] = (unsigned)count;
         config->plugins[count++] = &admin_plugin;
+    }
+    if (&admin_guard_plugin != NULL) {
+        loader->guard_plugin = (unsigned)count;
+        config->plugins[count++] = &admin_guard_plugin;
     }
     if (&echo_plugin != NULL) {
         loader->service_plugins[CONFIG_ECHO] = (unsigned)count;

@@ -465,7 +465,7 @@ int config_build_service_routes(struct config_loader *loader)
     return 0;
 }
 
-/* The listeners that an endpoint is for; 0: there is none, reported. */
+/* The listeners that an endpoint is for; 0: there is none, reported unless it is the admin listener. */
 static uint64_t endpoint_listeners(struct config_loader *loader, const struct gw_plugin *plugin,
                                    const struct gw_endpoint *endpoint)
 {
@@ -475,29 +475,35 @@ static uint64_t endpoint_listeners(struct config_loader *loader, const struct gw
     for (size_t i = 0; i < config->listener_count && i < 64; i++) {
         const struct config_listener *listener = &config->listeners[i];
 
-        if (listener->service == CONFIG_PUBLIC &&
-            (slice_is_absent(endpoint->listener) ||
-             slice_eq(endpoint->listener, listener->element.name))) {
+        if (endpoint->on_admin ? listener->service == CONFIG_ADMIN
+                               : listener->service == CONFIG_PUBLIC &&
+                                     (slice_is_absent(endpoint->listener) ||
+                                      slice_eq(endpoint->listener, listener->element.name))) {
             mask |= UINT64_C(1) << i;
         }
     }
-    if (mask == 0) {
+    if (mask == 0 && !endpoint->on_admin) {
         diag_at(loader->diag, DIAG_ERROR, endpoint->where, plugin->name,
                 "name one of \"listeners\"", "no listener \"%.*s\"", SLICE_FMT(endpoint->listener));
     }
     return mask;
 }
 
-static struct config_route *new_endpoint_route(struct config *config, unsigned plugin_index)
+static struct config_route *new_endpoint_route(struct config_loader *loader, unsigned plugin_index,
+                                               bool on_admin)
 {
+    struct config *config = loader->config;
     struct config_route *route = arena_calloc(&config->arena, 1, sizeof(*route));
-    struct config_link *chain = arena_calloc(&config->arena, 1, sizeof(*chain));
+    struct config_link *chain = arena_calloc(&config->arena, 2, sizeof(*chain));
 
     if (route == NULL || chain == NULL) {
         return NULL;
     }
     route->element.name = slice_str(config->plugins[plugin_index]->name);
     route->chain = chain;
+    if (on_admin && loader->guard_plugin != 0) {
+        add_link(route, chain, config, loader->guard_plugin, NULL);
+    }
     add_link(route, chain, config, plugin_index, NULL);
     return route;
 }
@@ -514,9 +520,10 @@ static int build_endpoints_of(struct config_loader *loader, unsigned plugin_inde
     }
     struct config_endpoint *all =
         arena_calloc(&config->arena, config->endpoint_count + count, sizeof(*all));
-    const struct config_route *route = new_endpoint_route(config, plugin_index);
+    const struct config_route *open = new_endpoint_route(loader, plugin_index, false);
+    const struct config_route *guarded = new_endpoint_route(loader, plugin_index, true);
 
-    if (all == NULL || route == NULL) {
+    if (all == NULL || open == NULL || guarded == NULL) {
         return ERR_NO_MEMORY;
     }
     if (config->endpoint_count > 0) {
@@ -525,13 +532,11 @@ static int build_endpoints_of(struct config_loader *loader, unsigned plugin_inde
     for (size_t i = 0; i < count; i++) {
         all[config->endpoint_count++] = (struct config_endpoint){
             .path = from[i].path,
+            .is_prefix = from[i].is_prefix,
             .methods = from[i].methods,
             .listeners = endpoint_listeners(loader, plugin, &from[i]),
-            .route = route,
+            .route = from[i].on_admin ? guarded : open,
         };
-        if (all[config->endpoint_count - 1].listeners == 0) {
-            break;
-        }
     }
     config->endpoints = all;
     return 0;

@@ -163,15 +163,16 @@ static void parse_public_path(const struct option_context *ctx, const struct jso
     *(const char **)field = arena_strdup(ctx->arena, value->text);
 }
 
+#define ADMIN(field) (offsetof(struct config_top, admin.field) - offsetof(struct config_top, admin))
+
 static const struct option admin_table[] = {
-    { "address", OPT_CUSTOM,
-      offsetof(struct config_top, admin.address) - offsetof(struct config_top, admin),
-      .def = "\"127.0.0.1:9901\"", .required = true, .parse = config_parse_address,
-      .help = "IP address and port of the admin listener." },
-    { "public_path", OPT_CUSTOM,
-      offsetof(struct config_top, admin.public_path) - offsetof(struct config_top, admin),
-      .parse = parse_public_path, .help = "Path under which health is public.",
+    { "address", OPT_CUSTOM, ADMIN(address), .def = "\"127.0.0.1:9901\"", .required = true,
+      .parse = config_parse_address, .help = "IP address and port of the admin listener." },
+    { "public_path", OPT_CUSTOM, ADMIN(public_path), .parse = parse_public_path,
+      .help = "Path under which health is public.",
       .schema = "{\"type\":\"string\",\"pattern\":\"^/.*[^/]$\"}" },
+    { "token", OPT_OBJECT, ADMIN(token), .sub = secret_options,
+      .help = "Secret of those who may change something; without it nobody may." },
     { .name = NULL },
 };
 
@@ -345,6 +346,17 @@ static void add_service(struct config_loader *loader, const char *name, enum con
     };
 }
 
+static void read_admin_token(struct config_loader *loader)
+{
+    struct admin_token *token = &loader->config->admin_token;
+    const struct json *where = json_pointer(loader->root, SLICE("/admin/token"));
+
+    token->source = loader->top.admin.token;
+    if (where != NULL) {
+        admin_token_read(token, &loader->ctx, where, "admin.token");
+    }
+}
+
 static void add_admin(struct config_loader *loader)
 {
     const struct config_address *address = &loader->top.admin.address;
@@ -360,6 +372,7 @@ static void add_admin(struct config_loader *loader)
                   "the admin listener is open to other hosts");
     }
     add_service(loader, "admin", CONFIG_ADMIN, address);
+    read_admin_token(loader);
 }
 
 static void add_echo(struct config_loader *loader, const char *echo_address)

@@ -87,6 +87,8 @@ struct metrics_family {
       "Memory of the filter over revocations.")                                                    \
     X(REVOCATION_LOOKUPS, "jwtgate_revocation_lookups_total", C, SUM, false,                       \
       "Questions whether a token is revoked, by what answered them.")                              \
+    X(REVOCATIONS, "jwtgate_revocations_total", C, SUM, false,                                     \
+      "Revocations that this gateway was asked for, by result.")                                   \
     X(REVOCATION_RESYNCS, "jwtgate_revocation_resyncs_total", C, SUM, false,                       \
       "Times that all revocations were read from redis, by cause.")                                \
     X(TOKENS_ISSUED, "jwtgate_tokens_issued_total", C, SUM, false,                                 \

@@ -173,13 +173,22 @@ static const struct config_route *service_route(const struct request *req)
     const struct config *config = req->view->config;
     enum config_service service = config->listeners[req->listener_index].service;
 
-    if (service != CONFIG_PUBLIC) {
-        return &config->service_routes[service];
-    }
-    if (config->public_path != NULL && slice_eq(req->head.path, slice_str(config->public_path))) {
-        return &config->service_routes[CONFIG_ADMIN];
-    }
-    return NULL;
+    return service == CONFIG_PUBLIC ? NULL : &config->service_routes[service];
+}
+
+static const struct config_route *health_route(const struct request *req)
+{
+    const struct config *config = req->view->config;
+    bool is_health =
+        config->public_path != NULL && slice_eq(req->head.path, slice_str(config->public_path));
+
+    return is_health ? &config->service_routes[CONFIG_ADMIN] : NULL;
+}
+
+static bool endpoint_matches(const struct config_endpoint *endpoint, struct slice path)
+{
+    return endpoint->is_prefix ? slice_starts_with(path, endpoint->path)
+                               : slice_eq(path, endpoint->path);
 }
 
 static const struct config_endpoint *find_endpoint(const struct request *req)
@@ -190,7 +199,7 @@ static const struct config_endpoint *find_endpoint(const struct request *req)
     for (size_t i = 0; i < config->endpoint_count; i++) {
         const struct config_endpoint *endpoint = &config->endpoints[i];
 
-        if ((endpoint->listeners & listener) != 0 && slice_eq(endpoint->path, req->head.path)) {
+        if ((endpoint->listeners & listener) != 0 && endpoint_matches(endpoint, req->head.path)) {
             return endpoint;
         }
     }
@@ -199,17 +208,21 @@ static const struct config_endpoint *find_endpoint(const struct request *req)
 
 static enum router_result find_route(struct request *req)
 {
-    req->route = service_route(req);
-    if (req->route != NULL) {
-        return ROUTER_FOUND;
-    }
     const struct config_endpoint *endpoint = find_endpoint(req);
 
+    req->route = service_route(req);
+    if (req->route == NULL) {
+        req->route = health_route(req);
+        endpoint = req->route == NULL ? endpoint : NULL;
+    }
     if (endpoint != NULL) {
         req->route = endpoint->route;
         req->allowed_methods = endpoint->methods;
         return (endpoint->methods & (1u << req->head.method)) != 0 ? ROUTER_FOUND
                                                                    : ROUTER_METHOD_NOT_ALLOWED;
+    }
+    if (req->route != NULL) {
+        return ROUTER_FOUND;
     }
     return router_find(req->view->config->router, uri_authority_host(req->head.authority),
                        req->head.path, req->head.method, &req->route, &req->allowed_methods);

@@ -55,8 +55,10 @@ typedef enum gw_verdict gw_hook_fn(struct gw_call *call);
 /* A path that a plugin answers by itself: its on_request() runs alone, without a route's config. */
 struct gw_endpoint {
     struct slice path;
+    bool is_prefix;           /* also what is longer */
     uint32_t methods;         /* mask of 1 << enum http_method; others get a 405 */
     struct slice listener;    /* absent: all public ones */
+    bool on_admin;            /* on the admin listener instead, for those who have its token */
     const struct json *where; /* for messages */
 };
 

@@ -119,6 +119,10 @@ static void on_put(void *arg, int err, const struct redis_reply *reply)
         log_warning(AREA, "redis refuses a revocation: %s",
                     log_quote(reply->text, text, sizeof(text)));
         err = ERR_IO;
+        /* A replica: the master is another one, perhaps under the same name. */
+        if (slice_starts_with(reply->text, SLICE("READONLY"))) {
+            redis_reset(job->own != NULL ? job->own : job->orders->redis);
+        }
     }
     job_answered(job, err);
 }

@@ -4,7 +4,7 @@
 #include "plugins/builtin.h"
 
 /* For the slowest of disks; Redis has deadlines of its own. */
-#define ADD_TIMEOUT_MS 10000u
+#define ADD_TIMEOUT_MS 8000u
 
 static struct revocation_worker *worker_of_call(const struct gw_call *call)
 {

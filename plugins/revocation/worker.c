@@ -44,6 +44,7 @@ void revocation_worker_take_done(void *arg, struct gw_shared *object)
          ticket = ticket->next) {
         if (ticket->id == done->id) {
             ticket->err = done->err;
+            *(done->err == 0 ? worker->revoked : worker->failed) += ticket->count;
             revocation_ticket_end(ticket);
             gw_waitlist_wake(&ticket->waiters);
             return;
@@ -76,6 +77,7 @@ int revocation_worker_order(struct revocation_worker *worker, struct revocation_
                               sizeof(*order) + entries_bytes);
     if (err == 0) {
         ticket->id = order->id;
+        ticket->count = count;
         ticket->err = ERR_TIMEOUT; /* until the answer is there */
         ticket->at = &worker->tickets;
         ticket->next = worker->tickets;
@@ -116,7 +118,9 @@ static int make_counters(struct revocation_worker *worker, struct gw_worker *gw)
             return ERR_NO_MEMORY;
         }
     }
-    return 0;
+    worker->revoked = gw_counter(gw, "jwtgate_revocations_total", "result=\"ok\"");
+    worker->failed = gw_counter(gw, "jwtgate_revocations_total", "result=\"error\"");
+    return worker->revoked == NULL || worker->failed == NULL ? ERR_NO_MEMORY : 0;
 }
 
 static int connect_redis(struct revocation_worker *worker, struct gw_worker *gw)

@@ -33,7 +33,8 @@ struct revocation_ticket {
     struct gw_waitlist waiters;
     struct revocation_ticket *next, **at; /* at NULL: not under way */
     uint64_t id;
-    int err; /* 0: it is revoked */
+    unsigned count; /* of entries */
+    int err;        /* 0: it is revoked */
 };
 
 struct revocation_worker {
@@ -47,6 +48,7 @@ struct revocation_worker {
     struct revocation_filter *filter; /* a reference; NULL: none yet */
     struct revocation_local *local;   /* a reference; NULL: not yet */
     uint64_t *results[REVOCATION_RESULTS];
+    uint64_t *revoked, *failed; /* entries of orders */
 };
 
 /* In worker_init(); `settings` outlive it. ERR_NO_MEMORY. */

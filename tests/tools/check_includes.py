@@ -26,7 +26,7 @@ LIBRARIES = {
     "event2/": ("core/loop.", "core/stream.", "core/resolve.", "core/fetch."),
     "yajl/": ("core/json.c",),
     "openssl/ssl": ("core/tls.", "core/tls_"),
-    "openssl/": ("plugins/", "gateway/cmd_", "gateway/access_log.", "core/tls.", "core/tls_"),
+    "openssl/": ("plugins/", "gateway/cmd_", "gateway/access_log.", "gateway/admin_token.", "core/tls.", "core/tls_"),
     "curl/": ("core/fetch.",),
     "hiredis/": ("core/redis_wire.",),
     "lmdb.h": ("plugins/revocation/local_store.",),

@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Revoking through the admin listener: who may, what is understood, and when it is true."""
+import http.client
+import json
+import signal
+import threading
+import time
+
+import pytest
+
+from redis_support import PASSWORD, Redis
+from support import ISSUER, Gateway, get, wait_until
+from test_85_revocation import ENVIRONMENT, STALENESS, ask, configuration, is_revoked, on_redis, token
+
+ADMIN_TOKEN = "an-admin-token-of-the-tests"
+ADMIN = {"env": "TEST_ADMIN_TOKEN"}
+pytestmark = pytest.mark.threads
+
+
+@pytest.fixture
+def redis(scratch):
+    server = Redis(scratch)
+    yield server
+    server.kill()
+
+
+def with_token(config, source=None):
+    config["admin"]["token"] = ADMIN if source is None else source
+    return config
+
+
+@pytest.fixture
+def local(start, backend, scratch):
+    return start(with_token(configuration(backend, {}, server={"state_dir": str(scratch)})),
+                 environment={"TEST_ADMIN_TOKEN": ADMIN_TOKEN})
+
+
+@pytest.fixture(params=["local", "redis"])
+def kept(request, start, backend):
+    """A gateway over each kind of store."""
+    if request.param == "local":
+        return request.getfixturevalue("local")
+    server = request.getfixturevalue("redis")
+    return start(with_token(on_redis(backend, server)), environment={**ENVIRONMENT, "TEST_ADMIN_TOKEN": ADMIN_TOKEN})
+
+
+def post(gateway, body, token=ADMIN_TOKEN, path="/revocations", **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.admin_port, timeout=15)
+    try:
+        text = body if isinstance(body, (str, bytes)) else json.dumps(body)
+        fields = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {}),
+                  **{name.replace("_", "-"): value for name, value in headers.items()}}
+        connection.request("POST", path, text, fields)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read() or "{}"), response.headers
+    finally:
+        connection.close()
+
+
+def revoke(gateway, body):
+    status, answer, _ = post(gateway, body)
+    assert status == 200, answer
+    return answer
+
+
+def look(gateway, jti, token=ADMIN_TOKEN):
+    status, text, _ = gateway.admin(f"/revocations/{jti}", {"Authorization": f"Bearer {token}"} if token else {})
+    return status, json.loads(text)
+
+
+def soon():
+    return int(time.time()) + 600
+
+
+# --- what is revoked -------------------------------------------------------------------------------
+
+
+def test_a_200_means_that_it_is_enforced_here(kept):
+    """At once, on the filtered route too, in every worker: no wait between the answer and the request."""
+    jwts = {f"now-{i}": token(jti=f"now-{i}") for i in range(20)}
+    for jti, jwt in jwts.items():
+        assert ask(kept, "/filtered", jwt).status == 200
+        assert revoke(kept, {"jti": jti, "expires_at": soon()}) == {"revoked": 1, "expired": 0}
+        assert is_revoked(ask(kept, "/filtered", jwt)) and is_revoked(ask(kept, "/strict", jwt))
+        assert look(kept, jti) == (200, {"jti": jti, "revoked": True})
+    assert ask(kept, "/filtered", token()).status == 200
+    assert look(kept, "other") == (200, {"jti": "other", "revoked": False})
+    assert kept.metric("jwtgate_revocations_total", result="ok") == 20
+
+
+def test_a_token_names_itself(kept):
+    jwt = token(jti="itself")
+    assert revoke(kept, {"token": jwt}) == {"revoked": 1, "expired": 0}
+    assert is_revoked(ask(kept, "/filtered", jwt))
+
+
+def test_an_array_is_revoked_as_a_whole(kept):
+    now = int(time.time())
+    jwts = [token(jti="first"), token(jti="second"), token(sub="user-8", iat=now - 100)]
+    answer = revoke(kept, [{"jti": "first", "expires_at": soon()}, {"token": jwts[1]},
+                           {"before": {"sub": "user-8", "time": now - 50}},
+                           {"jti": "long-ago", "expires_at": now - 1000}])
+    assert answer == {"revoked": 3, "expired": 1}
+    for jwt in jwts:
+        assert is_revoked(ask(kept, "/filtered", jwt))
+    assert ask(kept, "/filtered", token(sub="user-8", iat=now - 10)).status == 200, "the next login works"
+    assert look(kept, "long-ago")[1]["revoked"] is False, "nothing is stored"
+    assert kept.metric("jwtgate_revocations_total", result="expired") == 1
+
+
+@pytest.mark.parametrize("kind, value", [("sub", "user-9"), ("client", "app"), ("kid", "k1"), ("iss", ISSUER)])
+def test_each_kind_of_watermark(kept, kind, value):
+    now = int(time.time())
+    before, after = (token(sub="user-9", client_id="app", iat=now + when) for when in (-100, -10))
+    revoke(kept, {"before": {kind: value, "time": now - 50}})
+    assert is_revoked(ask(kept, "/filtered", before)) and ask(kept, "/filtered", after).status == 200
+    revoke(kept, {"before": {kind: value, "time": now - 90}})
+    assert is_revoked(ask(kept, "/filtered", token(sub="user-9", client_id="app", iat=now - 60))), "never made older"
+
+
+def test_again_is_harmless_and_never_shortens(start, backend, redis):
+    gateway = start(with_token(on_redis(backend, redis)), environment={**ENVIRONMENT, "TEST_ADMIN_TOKEN": ADMIN_TOKEN})
+    end = soon()
+    for expires_at in (end, end - 500, end):
+        revoke(gateway, {"jti": "a", "expires_at": expires_at})
+        assert 860 < int(redis.command("TTL", "blocklist:jti:a")) <= 901, "with the longest clock skew"
+    assert redis.command("EXISTS", "blocklist:jti:a") == "1"
+    revoke(gateway, {"jti": "a"})
+    revoke(gateway, {"jti": "a", "expires_at": end})
+    assert redis.command("TTL", "blocklist:jti:a") == "-1"
+    redis.command("SET", "blocklist:before:sub:u", end, "EX", "5000")
+    revoke(gateway, {"before": {"sub": "u", "time": end - 100}, "expires_at": end})
+    assert redis.command("GET", "blocklist:before:sub:u") == str(end)
+    assert int(redis.command("TTL", "blocklist:before:sub:u")) > 4000
+
+
+def test_another_gateway_hears_of_it(start, backend, redis):
+    environment = {**ENVIRONMENT, "TEST_ADMIN_TOKEN": ADMIN_TOKEN}
+    one, two = (start(with_token(on_redis(backend, redis)), environment=environment) for _ in range(2))
+    jwt = token(jti="everywhere")
+    assert ask(two, "/filtered", jwt).status == 200
+    revoke(one, {"token": jwt})
+    time.sleep(STALENESS)
+    assert is_revoked(ask(two, "/filtered", jwt))
+
+
+# --- replicas --------------------------------------------------------------------------------------
+
+
+def test_replicas_are_waited_for(start, backend, redis, scratch):
+    (scratch / "replica").mkdir()
+    replica = Redis(scratch / "replica", "--replicaof", "127.0.0.1", str(redis.port), "--masterauth", PASSWORD)
+    try:
+        gateway = start(with_token(on_redis(backend, redis)),
+                        environment={**ENVIRONMENT, "TEST_ADMIN_TOKEN": ADMIN_TOKEN})
+        wait_until(lambda: post(gateway, {"jti": "warm", "wait_replicas": 1})[0] == 200, 15, "the replica follows")
+        revoke(gateway, {"jti": "both", "expires_at": soon(), "wait_replicas": 1})
+        assert replica.command("EXISTS", "blocklist:jti:both") == "1", "it was there when the answer came"
+        status, answer, headers = post(gateway, {"jti": "three", "wait_replicas": 2})
+        assert status == 503 and "too few of its replicas" in answer["detail"] and headers["Retry-After"]
+        replica.signal(signal.SIGSTOP)
+        begin = time.monotonic()
+        waiting = threading.Thread(target=post, args=(gateway, {"jti": "stuck", "wait_replicas": 1}))
+        waiting.start()
+        time.sleep(0.2)
+        revoke(gateway, {"jti": "quick"})
+        assert time.monotonic() - begin < 0.9, "others are not held up by who waits for replicas"
+        waiting.join()
+        replica.signal(signal.SIGCONT)
+    finally:
+        replica.kill()
+
+
+def test_the_local_store_has_no_replicas(local):
+    status, answer, _ = post(local, {"jti": "a", "wait_replicas": 1})
+    assert status == 400 and "no replicas" in answer["detail"]
+
+
+# --- a store that is away --------------------------------------------------------------------------
+
+
+def test_without_redis_nothing_is_promised(start, backend, redis):
+    gateway = start(with_token(on_redis(backend, redis)), environment={**ENVIRONMENT, "TEST_ADMIN_TOKEN": ADMIN_TOKEN})
+    redis.signal(signal.SIGSTOP)
+    status, answer, headers = post(gateway, {"jti": "a"})
+    assert status == 503 and answer["detail"] == "The store does not answer" and headers["Retry-After"] == "1"
+    assert look(gateway, "b")[0] == 503
+    redis.signal(signal.SIGCONT)
+    redis.kill()
+    assert post(gateway, {"jti": "a"})[0] == 503
+    redis.start()
+    wait_until(lambda: post(gateway, {"jti": "a"})[0] == 200, 5, "redis is back")
+    assert gateway.metric("jwtgate_revocations_total", result="error") >= 2
+
+
+def test_a_refusal_of_redis_is_none_of_success(start, backend, redis):
+    gateway = start(with_token(on_redis(backend, redis)), environment={**ENVIRONMENT, "TEST_ADMIN_TOKEN": ADMIN_TOKEN})
+    redis.command("LPUSH", "blocklist:jti:odd", "1")
+    assert post(gateway, {"jti": "odd"})[0] == 503
+    wait_until(lambda: "redis refuses a revocation" in gateway.log(), 2, "it is told")
+
+
+def test_a_client_that_goes_does_not_stop_it(kept):
+    for i in range(20):
+        connection = http.client.HTTPConnection("127.0.0.1", kept.admin_port, timeout=5)
+        connection.request("POST", "/revocations", json.dumps({"jti": f"gone-{i}"}),
+                           {"Authorization": f"Bearer {ADMIN_TOKEN}"})
+        connection.close()
+    wait_until(lambda: look(kept, "gone-19")[1].get("revoked"), 5, "it is revoked all the same")
+
+
+# --- who may ---------------------------------------------------------------------------------------
+
+
+def test_the_admin_token_is_needed(local):
+    for token_ in (None, "wrong-token-of-the-tests", ADMIN_TOKEN + "x", ADMIN_TOKEN[:-1], ""):
+        status, _, headers = post(local, {"jti": "a"}, token_)
+        assert status == 401 and headers["WWW-Authenticate"].startswith('Bearer realm="jwtgate admin"')
+    assert look(local, "a", None)[0] == 401
+    assert post(local, {"jti": "a"}, None, Authorization=f"Basic {ADMIN_TOKEN}")[0] == 401
+    assert look(local, "a") == (200, {"jti": "a", "revoked": False})
+    wait_until(lambda: "wrong_token peer=127.0.0.1" in local.log(), 2, "the operator is told")
+    assert ADMIN_TOKEN not in local.log() and "wrong-token" not in local.log()
+
+
+def test_reload_needs_the_token_too(local):
+    assert post(local, "", None, "/reload")[0] == 401
+    assert local.admin("/reload", {"Authorization": f"Bearer {ADMIN_TOKEN}"}, "POST")[0] == 200
+    assert local.admin("/metrics")[0] == 200, "reading needs none"
+
+
+def test_without_a_configured_token_nobody_may(start, backend, scratch):
+    gateway = start(configuration(backend, {}, server={"state_dir": str(scratch)}))
+    for token_ in (None, ADMIN_TOKEN):
+        status, answer, _ = post(gateway, {"jti": "a"}, token_)
+        assert status == 403 and "no admin.token" in answer["detail"]
+    assert look(gateway, "a")[0] == 403
+    assert gateway.admin("/reload", method="POST")[0] == 200, "from this machine"
+
+
+@pytest.mark.parametrize("fields, status", [
+    ({"Host": "evil.example"}, 403), ({"Host": "localhost"}, 200), ({"Sec_Fetch_Site": "cross-site"}, 403),
+    ({"Sec_Fetch_Site": "same-site"}, 403), ({"Sec_Fetch_Site": "same-origin"}, 200), ({"Sec_Fetch_Site": "none"}, 200),
+    ({"Origin": "http://evil.example"}, 403), ({"Origin": "null"}, 403)])
+def test_a_page_of_another_site_cannot(local, fields, status):
+    assert post(local, {"jti": "a"}, **fields)[0] == status
+
+
+def test_the_page_of_this_listener_can(local):
+    assert post(local, {"jti": "a"}, Origin=f"http://127.0.0.1:{local.admin_port}")[0] == 200
+    assert post(local, {"jti": "a"}, Origin=f"https://127.0.0.1:{local.admin_port}")[0] == 403
+
+
+def test_it_is_not_on_a_public_listener(local, backend):
+    assert local.ask(get("/revocations/a")).status == 404
+    assert local.ask(get("/public/revocations")).status == 200
+
+
+def test_other_methods_are_not_allowed(local):
+    assert local.admin("/revocations")[0] == 405
+    assert local.admin("/revocations/a", method="DELETE")[0] == 405
+
+
+def test_without_revocation_there_is_none(start, backend):
+    config = with_token(configuration(backend, {}))
+    del config["revocation"], config["routes"]["strict"]
+    gateway = start(config, environment={"TEST_ADMIN_TOKEN": ADMIN_TOKEN})
+    assert post(gateway, {"jti": "a"})[0] == 404
+
+
+# --- what is understood ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body, detail", [
+    ("", "not JSON"), ("nonsense", "not JSON"), ("[]", "no entries"), ("7", "not an object"), ("[[]]", "not an object"),
+    ("{}", "none or several"), ({"jti": "a", "token": "b"}, "none or several"), ({"jti": 7}, "not a text"),
+    ({"jti": ""}, "empty or too long"), ({"jti": "x" * 257}, "empty or too long"),
+    ({"jti": "a", "expires_at": "soon"}, "not a time"), ({"jti": "a", "expires_at": -1}, "not a time"),
+    ({"jti": "a", "expires_at": 1.5}, "not a time"), ({"token": "a.b.c"}, "not a token"), ({"token": 1}, "not a token"),
+    ({"token": "e30.e30.e30", "expires_at": 5}, "does not go with"),
+    ({"before": {"sub": "a"}}, "with \"time\""), ({"before": {"time": 5}}, "with \"time\""),
+    ({"before": {"sub": 1, "time": 5}}, "none of sub"), ({"before": {"jti": "a", "time": 5}}, "none of sub"),
+    ({"before": {"sub": "a", "time": 0}}, "empty or too long"), ({"before": {"sub": "", "time": 5}}, "empty or too long"),
+    ({"before": {"sub": "a", "kid": "b", "time": 5}}, "with \"time\""), ({"jti": "a", "jit": 1}, "not known"),
+    ({"jti": "a", "wait_replicas": -1}, "wait_replicas"), ({"jti": "a", "wait_replicas": 17}, "wait_replicas"),
+    ('{"jti":"a","jti":"b"}', "not JSON"), ([{"jti": "fine"}, {"jti": 1}], "not a text")])
+def test_what_is_not_understood_is_refused_as_a_whole(local, body, detail):
+    status, answer, _ = post(local, body)
+    assert status == 400 and detail in answer["detail"], answer
+    assert look(local, "fine")[1]["revoked"] is False
+
+
+def test_limits(local):
+    many = [{"jti": f"many-{i}"} for i in range(256)]
+    assert revoke(local, many)["revoked"] == 256
+    status, answer, _ = post(local, many + [{"jti": "one more"}])
+    assert status == 413 and "256" in answer["detail"]
+    assert post(local, '{"jti":"a"}' + " " * 32768)[0] == 413
+    assert local.admin("/revocations/" + "x" * 257, {"Authorization": f"Bearer {ADMIN_TOKEN}"})[0] == 400
+    assert local.admin("/revocations/", {"Authorization": f"Bearer {ADMIN_TOKEN}"})[0] == 400
+
+
+# --- over a reload ---------------------------------------------------------------------------------
+
+
+def test_orders_go_on_over_reloads(kept):
+    """Revoking without a pause while the configuration is loaded again: every 200 is enforced."""
+    stop, said = threading.Event(), []
+
+    def work(me):
+        number = 0
+        while not stop.is_set():
+            number += 1
+            if post(kept, {"jti": f"r{me}-{number}"})[0] == 200:
+                said.append(f"r{me}-{number}")
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    config = kept.config
+    for size in (2000, 3000, 2000, 3000):
+        config["revocation"]["filter"] = {"expected_items": size}
+        kept.file.write_text(json.dumps(config))
+        assert kept.admin("/reload", {"Authorization": f"Bearer {ADMIN_TOKEN}"}, "POST")[0] == 200
+        time.sleep(0.1)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert len(said) > 5
+    for jti in said:
+        assert is_revoked(ask(kept, "/filtered", token(jti=jti))), jti
+
+
+# --- the token's configuration ---------------------------------------------------------------------
+
+
+def test_the_token_may_be_in_a_file(start, backend, scratch):
+    file = scratch / "admin-token"
+    file.write_text(ADMIN_TOKEN + "\n")
+    file.chmod(0o600)
+    gateway = start(with_token(configuration(backend, {}, server={"state_dir": str(scratch)}), {"file": str(file)}))
+    assert post(gateway, {"jti": "a"})[0] == 200
+
+
+@pytest.mark.parametrize("source, mode, message", [
+    ({"env": "NOT_SET_AT_ALL"}, 0o600, "NOT_SET_AT_ALL is not set"), ({"file": "t"}, 0o644, "others can read"),
+    ({"file": "missing"}, 0o600, "No such file"), ({}, 0o600, "neither or both"),
+    ({"env": "TEST_SECRET", "file": "t"}, 0o600, "neither or both"), ({"file": "short"}, 0o600, "16 or more"),
+    ({"file": "empty"}, 0o600, "is empty"), ({"file": "blank"}, 0o600, "16 or more"), ({"file": "."}, 0o700, "not a file")])
+def test_bad_tokens_are_explained(scratch, backend, source, mode, message):
+    for name, text in (("t", ADMIN_TOKEN), ("short", "short"), ("empty", "\n"), ("blank", "a token with blanks")):
+        (scratch / name).write_text(text)
+        (scratch / name).chmod(mode)
+    gateway = Gateway(scratch, with_token(configuration(backend, {}), source)).start(wait=False)
+    assert gateway.process.wait(10) == 1
+    assert message in gateway.log() and "admin.token" in gateway.log(), gateway.log()
+    assert ADMIN_TOKEN not in gateway.log()
