@@ -103,7 +103,7 @@ static void send_request(struct attempt *attempt)
     conn->requests++;
     req->sent_ns = clock_precise_ns();
     req->body.wanted = !req->body.complete;
-    relay_flush_up(attempt);
+    relay_begin_up(attempt);
 }
 
 void attempt_connected(struct attempt *attempt)

@@ -59,7 +59,7 @@ int relay_write_body(struct attempt *attempt)
     return err;
 }
 
-void relay_flush_up(struct attempt *attempt)
+static void flush_up(struct attempt *attempt)
 {
     struct request *req = attempt->req;
     struct stream *stream = &attempt->conn->stream;
@@ -73,6 +73,18 @@ void relay_flush_up(struct attempt *attempt)
     }
 }
 
+void relay_begin_up(struct attempt *attempt)
+{
+    struct request *req = attempt->req;
+
+    if (!attempt->request_sent && req->conn != NULL) {
+        req->conn->codec->body_taken(req); /* what is there comes by relay_up() */
+    }
+    if (attempt->conn != NULL) { /* else the body was refused */
+        flush_up(attempt);
+    }
+}
+
 void relay_up(struct attempt *attempt)
 {
     if (attempt->conn == NULL || attempt->request_sent || attempt->send_failed ||
@@ -83,7 +95,7 @@ void relay_up(struct attempt *attempt)
         attempt_fail(attempt, OUTCOME_OVERLOADED, "no_memory");
         return;
     }
-    relay_flush_up(attempt);
+    flush_up(attempt);
 }
 
 /* ---- Down ---- */

@@ -8,9 +8,10 @@
 
 /* Up: write what has arrived of the request's body, then ask the client for more. */
 void relay_up(struct attempt *attempt);
-/* Parts of it: append to the connection's output (nothing when there is none); send and set the deadline. */
+/* The part that appends to the connection's output; nothing when there is none. */
 int relay_write_body(struct attempt *attempt) MUST_CHECK;
-void relay_flush_up(struct attempt *attempt);
+/* The same with the request's head in the output: it leaves in one write with what is there of the body. */
+void relay_begin_up(struct attempt *attempt);
 
 /* Down: move response bytes to the client.  May end the attempt in DONE or FAILED. */
 void relay_down(struct attempt *attempt);

@@ -2,9 +2,58 @@
 /* Bodies from one side to the other: back-pressure, pace, early answers. */
 #include <check.h>
 
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "tests/support/exchange.h"
+
+/* What was sent to the server in how many pieces: each write is a segment of its own. */
+static unsigned segments(void)
+{
+    struct tcp_info info = { 0 };
+    socklen_t len = sizeof(info);
+
+    fixture_spin();
+    ck_assert_int_eq(getsockopt(server, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+    return info.tcpi_data_segs_in;
+}
+
+START_TEST(a_body_that_is_there_goes_with_the_head)
+{
+    ask("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    ck_assert_uint_eq(segments(), 1);
+    expect(server, "\r\n\r\nabc");
+    fixture_send(server, OK_2);
+    expect(client, " 200 ");
+    fixture_send(client, "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                         "3\r\nabc\r\n0\r\n\r\n"); /* on the kept connection */
+    ck_assert_uint_eq(segments(), 2);
+    expect(server, "0\r\n\r\n");
+}
+END_TEST
+
+START_TEST(a_body_that_comes_later_keeps_no_head_waiting)
+{
+    ask("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+    expect(server, "content-length: 3\r\n");
+    fixture_send(client, "abc");
+    expect(server, "abc");
+}
+END_TEST
+
+START_TEST(a_body_that_is_refused_is_not_begun)
+{
+    fixture_send(client, "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nZ\r\n");
+    server = fixture_accept(0);
+    expect(client, "HTTP/1.1 400 ");
+    ck_assert(closed);
+    ck_assert_str_eq(fixture_receive(server, &closed), "");
+    ck_assert(closed);
+    expect_end(OUTCOME_BAD_REQUEST, 1);
+}
+END_TEST
 
 START_TEST(an_answer_before_the_body_is_passed_on)
 {
@@ -139,6 +188,9 @@ int main(void)
 
     tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, exchange_setup, exchange_teardown);
+    tcase_add_test(cases, a_body_that_is_there_goes_with_the_head);
+    tcase_add_test(cases, a_body_that_comes_later_keeps_no_head_waiting);
+    tcase_add_test(cases, a_body_that_is_refused_is_not_begun);
     tcase_add_test(cases, an_answer_before_the_body_is_passed_on);
     tcase_add_test(cases, a_body_that_does_not_come_has_a_deadline);
     tcase_add_test(cases, a_body_must_come_at_a_least_pace);
