@@ -224,21 +224,6 @@ START_TEST(a_slow_answer_ends_with_the_time)
 }
 END_TEST
 
-START_TEST(an_answer_cut_at_any_byte_is_an_error)
-{
-    static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-
-    for (size_t len = 0; len < sizeof(text) - 1; len++) {
-        struct result result;
-
-        server.text = text;
-        server.len = len;
-        result = run("127.0.0.1", (struct fetch_options){ 0 });
-        ck_assert_msg(result.err != 0, "cut at %zu", len);
-    }
-}
-END_TEST
-
 START_TEST(nobody_there_is_an_error)
 {
     struct result result = run("127.0.0.1", (struct fetch_options){ .url = "http://127.0.0.1:1/" });
@@ -380,7 +365,6 @@ int main(void)
     tcase_add_test(tcase, a_body_without_length_stops_at_the_limit);
     tcase_add_test(tcase, a_redirect_is_not_followed);
     tcase_add_test(tcase, a_slow_answer_ends_with_the_time);
-    tcase_add_test(tcase, an_answer_cut_at_any_byte_is_an_error);
     tcase_add_test(tcase, nobody_there_is_an_error);
     tcase_add_test(tcase, plain_text_where_tls_is_due_is_an_error);
     tcase_add_test(tcase, only_http_addresses_are_taken);
