@@ -280,11 +280,6 @@ const void *gw_top(const struct option_context *ctx, const struct gw_plugin *plu
     return NULL;
 }
 
-enum http_method gw_method(const struct gw_request *req)
-{
-    return HTTP_GET;
-}
-
 struct slice gw_path(const struct gw_request *req)
 {
     return req->path;
