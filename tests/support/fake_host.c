@@ -78,6 +78,7 @@ unsigned fake_host_load(struct fake_host *host, const struct gw_plugin *const *p
     diag_init(&host->diag);
     (void)!diag_add_file(&host->diag, "test.jsonc", slice_str(text));
     while (plugins[host->plugin_count] != NULL) {
+        require(host->plugin_count < FAKE_HOST_PLUGINS);
         host->plugins[host->plugin_count] = plugins[host->plugin_count];
         host->plugin_count++;
     }

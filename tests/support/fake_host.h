@@ -8,7 +8,7 @@
 #include "core/headers.h"
 #include "plugins/plugin.h"
 
-#define FAKE_HOST_PLUGINS 8
+#define FAKE_HOST_PLUGINS 16
 #define FAKE_HOST_ROUTES  16
 
 struct fake_host {
