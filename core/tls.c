@@ -184,6 +184,7 @@ void tls_free(struct tls *tls)
     SSL_free(tls->ssl);
     ERR_clear_error();
     tls_server_unref(tls->server);
+    free(tls->peer);
     free(tls);
 }
 
@@ -324,7 +325,7 @@ int tls_handshake(struct tls *tls)
     tls->reads_by_write = false;
     tls->shaking = false;
     tls->is_up = true;
-    return 0;
+    return tls->server == NULL ? 0 : tls_peer_read(tls->ssl, &tls->peer);
 }
 
 bool tls_has_input(const struct tls *tls)

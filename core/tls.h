@@ -88,9 +88,16 @@ void tls_session_clear(struct tls_session *session);
 
 /* ---- One connection ---- */
 
+/* A client's certificate, which has been verified. */
+struct tls_peer {
+    struct slice subject;    /* RFC 4514, printable ASCII; absent: empty, or over 1 KiB */
+    struct slice thumbprint; /* SHA-256 of the certificate in base64url (x5t#S256) */
+};
+
 struct tls {
     struct ssl_st *ssl;
     struct tls_server *server;   /* a reference; NULL: we are the client */
+    struct tls_peer *peer;       /* of a server: its client; NULL: it has shown no certificate */
     struct tls_session *session; /* client: where to keep it */
     uint64_t client;             /* id of the tls_client */
     uint64_t start_ns;

@@ -31,6 +31,9 @@ int tls_load_authorities(X509_STORE *store, STACK_OF(X509_NAME) * names, const c
 void tls_digest_store(X509_STORE *store, unsigned char sum[TLS_DIGEST_BYTES]);
 void tls_digest_cert(const X509 *cert, unsigned char sum[TLS_DIGEST_BYTES]);
 
+/* core/tls_peer.c: what the client has shown, in one allocation; *ret NULL: nothing.  ERR_NO_MEMORY. */
+int tls_peer_read(SSL *ssl, struct tls_peer **ret) MUST_CHECK;
+
 /* core/tls_staple.c */
 struct tls_staple {
     unsigned char *der; /* NULL: none */

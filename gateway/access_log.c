@@ -123,10 +123,11 @@ static struct slice log_user_agent(const struct request *req)
 
 /* The subject, or with hash_subject the start of its SHA-256 in `buf`: the same for the same
  * subject, in all processes, so that lines can be joined without naming anyone. */
-static struct slice log_subject(const struct request *req, char buf[2 * LOG_SUBJECT_BYTES])
+static struct slice log_name(const struct request *req, enum gw_attr attr,
+                             char buf[2 * LOG_SUBJECT_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
-    struct slice subject = req->attrs[GW_ATTR_SUBJECT];
+    struct slice subject = req->attrs[attr];
     unsigned char hash[SHA256_DIGEST_LENGTH];
 
     if (subject.len == 0 || !req->view->config->access_log.hash_subject) {
@@ -195,7 +196,7 @@ static void log_json_result(struct log_line *line, const struct request *req)
     line_string(line, SLICE(",\"reason\":"), slice_str(req->reason), LOG_SHORT_BYTES);
     line_string(line, SLICE(",\"provider\":"), req->attrs[GW_ATTR_PROVIDER], LOG_SHORT_BYTES);
     line_string(line, SLICE(",\"kid\":"), req->attrs[GW_ATTR_KID], LOG_SHORT_BYTES);
-    line_string(line, SLICE(",\"sub\":"), log_subject(req, hash), LOG_MEDIUM_BYTES);
+    line_string(line, SLICE(",\"sub\":"), log_name(req, GW_ATTR_SUBJECT, hash), LOG_MEDIUM_BYTES);
     line_string(line, SLICE(",\"client_id\":"), req->attrs[GW_ATTR_CLIENT_ID], LOG_SHORT_BYTES);
     line_string(line, SLICE(",\"jti\":"), req->attrs[GW_ATTR_JTI], LOG_SHORT_BYTES);
     line_number(line, SLICE(",\"request_bytes\":"), req->request_bytes);
@@ -204,6 +205,7 @@ static void log_json_result(struct log_line *line, const struct request *req)
 
 static void log_json_times(struct log_line *line, const struct request *req)
 {
+    char hash[2 * LOG_SUBJECT_BYTES];
     uint64_t total = req->end_ns - req->start_ns;
     uint64_t upstream = log_upstream_ns(req);
 
@@ -225,6 +227,10 @@ static void log_json_times(struct log_line *line, const struct request *req)
         line_number(line, SLICE(",\"retries\":"), req->tries - 1u);
     }
     line_string(line, SLICE(",\"tls_version\":"), slice_str(req->tls_version), LOG_SHORT_BYTES);
+    line_string(line, SLICE(",\"client_cert_subject\":"), log_name(req, GW_ATTR_CERT_SUBJECT, hash),
+                LOG_MEDIUM_BYTES);
+    line_string(line, SLICE(",\"client_cert_thumbprint\":"), req->attrs[GW_ATTR_CERT_THUMBPRINT],
+                LOG_SHORT_BYTES);
     line_string(line, SLICE(",\"user_agent\":"), log_user_agent(req), LOG_MEDIUM_BYTES);
 }
 
@@ -265,7 +271,7 @@ static void log_combined(struct log_line *line, const struct request *req)
     gmtime_r(&now, &tm);
     log_combined_word(line, req->client_ip);
     line_add(line, SLICE(" - "));
-    log_combined_word(line, log_subject(req, hash));
+    log_combined_word(line, log_name(req, GW_ATTR_SUBJECT, hash));
     line_add(line,
              slice_of(date, strftime(date, sizeof(date), " [%d/%b/%Y:%H:%M:%S +0000] \"", &tm)));
     if (head->method_name.len > 0) {

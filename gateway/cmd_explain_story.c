@@ -170,7 +170,8 @@ static enum explain_step failed_step(enum jwt_reason reason, const struct said *
     case JWT_TOKEN_NOT_YET_VALID:
     case JWT_ISSUED_IN_FUTURE:
     case JWT_LIFETIME_TOO_LONG: return EXPLAIN_TIME;
-    case JWT_BOUND_TOKEN_UNSUPPORTED: return EXPLAIN_BINDING;
+    case JWT_BOUND_TOKEN_UNSUPPORTED:
+    case JWT_CERTIFICATE_MISMATCH: return EXPLAIN_BINDING;
     case JWT_TOKEN_REVOKED: return EXPLAIN_REVOCATION;
     case JWT_SCOPE_INSUFFICIENT:
     case JWT_CLAIM_MISMATCH: return EXPLAIN_SCOPES;

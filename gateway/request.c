@@ -105,6 +105,19 @@ void request_pool_clear(struct worker *worker)
     }
 }
 
+/* The request may outlive its connection.  Without the memory for a copy nobody has been identified. */
+static void note_tls(struct request *req, const struct tls *tls)
+{
+    if (tls == NULL) {
+        return;
+    }
+    req->tls_version = tls_version(tls);
+    if (tls->peer != NULL) {
+        req->attrs[GW_ATTR_CERT_SUBJECT] = arena_copy(&req->arena, tls->peer->subject);
+        req->attrs[GW_ATTR_CERT_THUMBPRINT] = arena_copy(&req->arena, tls->peer->thumbprint);
+    }
+}
+
 struct request *request_new(struct conn *conn)
 {
     struct worker *worker = conn->worker;
@@ -130,7 +143,7 @@ struct request *request_new(struct conn *conn)
     req->timer.fn = request_on_timer;
     req->start_unix_us = clock_unix_us();
     req->start_ns = clock_precise_ns();
-    req->tls_version = conn->stream.tls == NULL ? NULL : tls_version(conn->stream.tls);
+    note_tls(req, conn->stream.tls);
     identify_peer(req);
     conn->request = req;
     worker->requests_in_flight++;

@@ -6,15 +6,7 @@
 #include "plugins/jwt/jwt_auth.h"
 
 const struct gw_plugin *const builtin_plugins[] = {
-    &issuer_plugin,
-    &token_endpoint_plugin,
-    &request_id_plugin,
-    &identity_strip_plugin,
-    &jwt_plugin,
-    &revocation_plugin,
-    &authorize_plugin,
-    &identity_plugin,
-    &login_plugin,
-    &revocation_api_plugin,
-    NULL,
+    &issuer_plugin,   &token_endpoint_plugin, &request_id_plugin,     &identity_strip_plugin,
+    &jwt_plugin,      &revocation_plugin,     &authorize_plugin,      &client_cert_plugin,
+    &identity_plugin, &login_plugin,          &revocation_api_plugin, NULL,
 };

@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tells the upstream who the caller is, by headers.  Two plugins: identity_strip removes every such
- * header of any route from every request (so that no client can claim to be someone, on no route);
- * identity sets those of this route from the verified claims. */
+/* Tells the upstream who the caller is: sets the headers of this route from the verified claims. */
 #include "plugins/builtin.h"
+#include "plugins/identity_header.h"
 #include "plugins/jwt/jwt_auth.h"
 
 #include <stdlib.h>
 
 #define MAX_VALUE_BYTES 1024u
-#define MAX_STRIPPED    256u
-
-struct strip_top {
-    struct slice names[MAX_STRIPPED]; /* lower case, in the snapshot's arena */
-    size_t count;
-};
 
 struct mapping {
     struct slice claim;  /* a pointer when it starts with "/" */
@@ -45,77 +38,13 @@ static const struct option route_options[] = {
     { .name = NULL },
 };
 
-static struct slice lower_copy(struct arena *arena, struct slice text)
-{
-    char *copy = arena_strdup(arena, text);
-
-    for (size_t i = 0; copy != NULL && i < text.len; i++) {
-        copy[i] = ascii_lower(copy[i]);
-    }
-    return slice_of(copy, copy == NULL ? 0 : text.len);
-}
-
-/* Equal when '_' is read as '-': upstreams (CGI, WSGI) cannot tell them apart. */
-static bool is_same_header(struct slice a, struct slice b)
-{
-    if (a.len != b.len) {
-        return false;
-    }
-    for (size_t i = 0; i < a.len; i++) {
-        char x = a.ptr[i] == '_' ? '-' : ascii_lower(a.ptr[i]);
-        char y = b.ptr[i] == '_' ? '-' : ascii_lower(b.ptr[i]);
-        if (x != y) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool is_reserved(struct slice name)
-{
-    static const struct slice reserved[] = {
-        { "authorization", 13 },
-        { "connection", 10 },
-        { "content-length", 14 },
-        { "expect", 6 },
-        { "host", 4 },
-        { "http2-settings", 14 },
-        { "keep-alive", 10 },
-        { "proxy-authenticate", 18 },
-        { "proxy-authorization", 19 },
-        { "proxy-connection", 16 },
-        { "te", 2 },
-        { "trailer", 7 },
-        { "transfer-encoding", 17 },
-        { "upgrade", 7 },
-    };
-
-    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
-        if (is_same_header(name, reserved[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static const char *header_fault(const struct json *value)
-{
-    if (value->type != JSON_STRING || value->key.len == 0) {
-        return "not the name of a header";
-    }
-    if (!header_name_is_valid(value->text)) {
-        return "the header's name has characters that no header may have";
-    }
-    return is_reserved(value->text) ? "this header has a meaning of its own in HTTP" : NULL;
-}
-
 static int add_mapping(struct identity_route *route, const struct option_context *ctx,
                        const struct json *value, const char *path)
 {
-    const char *fault = header_fault(value);
+    const char *fault = identity_header_fault(value);
 
     for (size_t i = 0; fault == NULL && i < route->count; i++) {
-        if (is_same_header(route->mappings[i].header, value->text)) {
+        if (identity_header_is_same(route->mappings[i].header, value->text)) {
             fault = "two claims for one header";
         }
     }
@@ -125,7 +54,7 @@ static int add_mapping(struct identity_route *route, const struct option_context
     }
     struct mapping *mapping = &route->mappings[route->count++];
     mapping->claim = arena_copy(ctx->arena, value->key);
-    mapping->header = lower_copy(ctx->arena, value->text);
+    mapping->header = identity_header_lower(ctx->arena, value->text);
     return 0;
 }
 
@@ -163,47 +92,7 @@ static int identity_config_init(void *config, void *top, const struct option_con
     return err;
 }
 
-/* Runs for every route, and so sees the headers of all. */
-static int strip_config_init(void *config, void *top_arg, const struct option_context *ctx,
-                             const struct json *route, const char *path)
-{
-    struct strip_top *top = top_arg;
-    const struct json *map =
-        json_is(route, JSON_OBJECT) ? json_get(route, SLICE("claims_to_headers")) : NULL;
-
-    for (const struct json *value = json_is(map, JSON_OBJECT) ? map->child : NULL; value != NULL;
-         value = value->next) {
-        bool is_known = header_fault(value) != NULL; /* identity reports that */
-        for (size_t i = 0; i < top->count && !is_known; i++) {
-            is_known = is_same_header(top->names[i], value->text);
-        }
-        if (is_known) {
-            continue;
-        }
-        if (top->count == MAX_STRIPPED) {
-            diag_at(ctx->diag, DIAG_ERROR, value, path, NULL, "more than 256 claim headers");
-            return ERR_CONFIG;
-        }
-        top->names[top->count] = lower_copy(ctx->arena, value->text);
-        if (slice_is_absent(top->names[top->count])) {
-            return ERR_NO_MEMORY;
-        }
-        top->count++;
-    }
-    return route == NULL ? GW_NOT_ON_ROUTE : 0;
-}
-
 /* ---- requests ---- */
-
-static enum gw_verdict strip_on_request(struct gw_call *call)
-{
-    const struct strip_top *top = call->top;
-
-    for (size_t i = 0; i < top->count; i++) {
-        headers_remove_folded(gw_headers(call->req), top->names[i]);
-    }
-    return GW_NEXT;
-}
 
 /* Blanks at its ends would be lost on the way: " alice" is not "alice". */
 static bool is_plain_text(struct slice text)
@@ -318,15 +207,6 @@ static enum gw_verdict identity_on_request(struct gw_call *call)
     }
     return GW_NEXT;
 }
-
-const struct gw_plugin identity_strip_plugin = {
-    .abi = GW_PLUGIN_ABI,
-    .size = sizeof(struct gw_plugin),
-    .name = "identity_strip",
-    .top_size = sizeof(struct strip_top),
-    .config_init = strip_config_init,
-    .on_request = strip_on_request,
-};
 
 const struct gw_plugin identity_plugin = {
     .abi = GW_PLUGIN_ABI,

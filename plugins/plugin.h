@@ -160,8 +160,11 @@ GW_API uint64_t gw_now_ms(void);
 GW_API int64_t gw_unix_time(void);
 
 /* What the access log and later plugins know about the caller.  Borrowed: the plugin keeps the bytes
- * alive until its on_end(). */
+ * alive until its on_end().  The gateway itself sets those of a client's certificate, which it has
+ * verified. */
 enum gw_attr {
+    GW_ATTR_CERT_SUBJECT,    /* RFC 4514 */
+    GW_ATTR_CERT_THUMBPRINT, /* x5t#S256 (RFC 8705) */
     GW_ATTR_PROVIDER,
     GW_ATTR_KID,
     GW_ATTR_SUBJECT,

@@ -126,6 +126,16 @@ static bool is_text_within(const struct json *value, size_t max)
     return value == NULL || (value->type == JSON_STRING && value->text.len <= max);
 }
 
+struct slice claims_certificate(const struct json *root)
+{
+    const struct json *cnf = json_get(root, SLICE("cnf"));
+    const struct json *thumbprint =
+        json_is(cnf, JSON_OBJECT) && cnf->count == 1 ? json_get(cnf, SLICE("x5t#S256")) : NULL;
+
+    return json_is(thumbprint, JSON_STRING) && thumbprint->text.len > 0 ? thumbprint->text
+                                                                        : SLICE_ABSENT;
+}
+
 enum jwt_reason claims_check(const struct json *root, const struct claims_policy *policy,
                              int64_t now, struct claims_times *ret_times)
 {
@@ -156,8 +166,9 @@ enum jwt_reason claims_check(const struct json *root, const struct claims_policy
     if (reason != JWT_OK) {
         return reason;
     }
-    /* Sender-constrained tokens (RFC 9449, RFC 8705): as a plain bearer they lose their protection. */
-    if (!policy->accept_bound_tokens && json_get(root, SLICE("cnf")) != NULL) {
+    /* Bound to what cannot be checked (RFC 9449): as a plain bearer it loses its protection. */
+    if (!policy->accept_bound_tokens && json_get(root, SLICE("cnf")) != NULL &&
+        slice_is_absent(claims_certificate(root))) {
         return JWT_BOUND_TOKEN_UNSUPPORTED;
     }
     *ret_times = times;

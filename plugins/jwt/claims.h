@@ -33,5 +33,8 @@ enum jwt_reason claims_check(const struct json *root, const struct claims_policy
 /* Only what depends on the time: for tokens that were verified before. */
 enum jwt_reason claims_check_times(const struct claims_times *times,
                                    const struct claims_policy *policy, int64_t now);
+/* Thumbprint of the certificate that the token is bound to: cnf with x5t#S256 and nothing else (RFC 8705
+ * section 3.1).  Absent: not bound, or in a way that cannot be checked. */
+struct slice claims_certificate(const struct json *root);
 /* "name", or a JSON Pointer when it starts with "/". */
 const struct json *claims_find(const struct json *root, struct slice name);

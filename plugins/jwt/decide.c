@@ -36,10 +36,27 @@ static void set_attributes(struct gw_request *req, const struct token *token)
     gw_attr_set(req, GW_ATTR_JTI, token->jti);
 }
 
+/* A token that is bound to a certificate is of use to whoever has shown that one in the handshake.  When
+ * none was shown the proof cannot be checked: only a provider that says so takes it all the same. */
+static bool is_of_this_client(const struct gw_request *req, const struct token *token)
+{
+    struct slice shown = gw_attr_get(req, GW_ATTR_CERT_THUMBPRINT);
+
+    if (slice_is_absent(token->certificate)) {
+        return true;
+    }
+    return slice_is_absent(shown) ? token->provider->policy.accept_bound_tokens
+                                  : slice_eq(shown, token->certificate);
+}
+
 static enum gw_verdict pass(struct gw_call *call, const struct token_source *source)
 {
     struct jwt_state *state = call->state;
+    const struct token *token = state->identity.token;
 
+    if (token != NULL && !is_of_this_client(call->req, token)) {
+        return jwt_refuse(call, JWT_CERTIFICATE_MISMATCH, SLICE_ABSENT);
+    }
     state->identity.route = call->config;
     if (gw_slot_set(call->req, &jwt_identity_slot, &state->identity) < 0 ||
         token_hide(call->req, call->config, source) < 0) {

@@ -105,7 +105,8 @@ const struct option provider_options[] = {
       .type = OPT_BOOL,
       .offset = P(accept_bound_tokens),
       .def = "false",
-      .help = "Accept tokens with the claim cnf as plain bearer tokens." },
+      .help = "Accept tokens with the claim cnf whose proof cannot be checked here as plain bearer "
+              "tokens." },
     { .name = "max_token_bytes",
       .type = OPT_SIZE,
       .offset = P(max_token_bytes),

@@ -25,6 +25,7 @@
     X(CLAIM_MISSING, "claim_missing", 401, INVALID_TOKEN)                                          \
     X(CLAIM_UNUSABLE, "claim_unusable", 401, INVALID_TOKEN)                                        \
     X(BOUND_TOKEN_UNSUPPORTED, "bound_token_unsupported", 401, INVALID_TOKEN)                      \
+    X(CERTIFICATE_MISMATCH, "certificate_mismatch", 401, INVALID_TOKEN)                            \
     X(TOKEN_EXPIRED, "token_expired", 401, EXPIRED)                                                \
     X(TOKEN_NOT_YET_VALID, "token_not_yet_valid", 401, INVALID_TOKEN)                              \
     X(ISSUED_IN_FUTURE, "issued_in_future", 401, INVALID_TOKEN)                                    \

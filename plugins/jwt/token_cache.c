@@ -84,6 +84,7 @@ struct token *token_new(const struct provider *provider, struct slice text, stru
     token->text = copy_text(&to, text);
     token->kid = copy_text(&to, kid);
     token->subject = string_claim(token->claims, SLICE("sub"));
+    token->certificate = claims_certificate(token->claims);
     token->jti = string_claim(token->claims, SLICE("jti"));
     token->client_id = string_claim(token->claims, SLICE("client_id"));
     if (slice_is_absent(token->client_id)) {

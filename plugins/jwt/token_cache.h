@@ -18,6 +18,7 @@ struct token {
     const struct json *claims;
     struct claims_times times;
     struct slice kid, subject, client_id, jti; /* absent: none */
+    struct slice certificate;                  /* whose holder may use it; absent: anyone's */
     uint64_t generation; /* of the keys that vouched for it (struct verify_keys) */
 
     /* Of the cache. */

@@ -228,6 +228,7 @@ BAD = {
     "claim_missing": {
         "exp": lambda: ("/hs", hs256(claims(exp=None))), "iss": lambda: ("/hs", hs256(claims(iss=None))),
         "aud": lambda: ("/hs", hs256(claims(aud=None)))},
+    "certificate_mismatch": {"cnf": lambda: ("/hs", hs256(claims(cnf={"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"})))},
     "bound_token_unsupported": {"cnf": lambda: ("/hs", hs256(claims(cnf={"jkt": "x"})))},
     "token_not_yet_valid": {"nbf": lambda: ("/hs", hs256(claims(nbf=now(60))))},
     "issued_in_future": {"iat": lambda: ("/hs", hs256(claims(iat=now(60))))},

@@ -185,6 +185,8 @@ static struct gw_request *new_request(struct fake_host *host, const char *const 
     (void)!headers_init(&req->headers, &req->arena, 16);
     (void)!headers_init(&req->response_headers, &req->arena, 16);
     req->query = slice_str(query);
+    req->attrs[GW_ATTR_CERT_SUBJECT] = host->cert_subject;
+    req->attrs[GW_ATTR_CERT_THUMBPRINT] = host->cert_thumbprint;
     for (; lines != NULL && *lines != NULL; lines++) {
         add_line(req, &req->headers, *lines);
     }

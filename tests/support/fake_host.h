@@ -24,6 +24,7 @@ struct fake_host {
         bool on_route[FAKE_HOST_PLUGINS];
     } routes[FAKE_HOST_ROUTES];
     size_t route_count;
+    struct slice cert_subject, cert_thumbprint; /* of the clients of the next requests */
 };
 
 struct gw_request {

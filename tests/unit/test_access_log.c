@@ -108,6 +108,21 @@ START_TEST(a_proxied_request_has_all_fields_in_order)
 }
 END_TEST
 
+START_TEST(a_clients_certificate_is_named)
+{
+    req.tls_version = "TLSv1.3";
+    req.attrs[GW_ATTR_CERT_SUBJECT] = SLICE("CN=shop,O=Example");
+    req.attrs[GW_ATTR_CERT_THUMBPRINT] = SLICE("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2");
+    ck_assert_ptr_nonnull(
+        strstr(line(), ",\"tls_version\":\"TLSv1.3\",\"client_cert_subject\":\"CN=shop,O=Example\","
+                       "\"client_cert_thumbprint\":"
+                       "\"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2\",\"user_agent\":"));
+    config.access_log.hash_subject = true;
+    ck_assert_ptr_null(strstr(line(), "CN=shop"));
+    ck_assert_ptr_nonnull(strstr(line(), "\"client_cert_subject\":\""));
+}
+END_TEST
+
 START_TEST(a_request_that_could_not_be_parsed_has_few_fields)
 {
     struct http_request none = { 0 };
@@ -209,6 +224,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, a_proxied_request_has_all_fields_in_order);
+    tcase_add_test(tcase, a_clients_certificate_is_named);
     tcase_add_test(tcase, a_request_that_could_not_be_parsed_has_few_fields);
     tcase_add_test(tcase, the_query_is_never_written);
     tcase_add_test(tcase, values_of_clients_are_escaped);

@@ -24,6 +24,9 @@ static const char config[] =
     "\"cookie\": {\"issuer\": \"https://a/\", \"audiences\": \"any\", \"algorithms\": [\"HS256\"],"
     " \"keys\": [{\"kid\": \"k1\", \"secret\": {\"env\": \"JWTGATE_TEST_SECRET\"}}],"
     " \"token\": {\"cookie\": \"sid\"}},"
+    "\"bound\": {\"issuer\": \"https://a/\", \"audiences\": \"any\", \"algorithms\": [\"HS256\"],"
+    " \"keys\": [{\"kid\": \"k1\", \"secret\": {\"env\": \"JWTGATE_TEST_SECRET\"}}],"
+    " \"accept_bound_tokens\": true},"
     "\"query\": {\"issuer\": \"https://a/\", \"audiences\": \"any\", \"algorithms\": [\"HS256\"],"
     " \"keys\": [{\"kid\": \"k1\", \"secret\": {\"env\": \"JWTGATE_TEST_SECRET\"}}],"
     " \"token\": {\"query\": \"access_token\"}}},"
@@ -36,6 +39,7 @@ static const char config[] =
     "\"any\": {\"auth\": {\"any_of\": [{\"provider\": \"main\", \"scopes\": [\"w\"]},"
     " {\"provider\": \"main\", \"scopes\": [\"r\"]}, {\"provider\": \"second\"}]}},"
     "\"cookie\": {\"auth\": {\"provider\": \"cookie\"}},"
+    "\"bound\": {\"auth\": {\"provider\": \"bound\"}},"
     "\"query\": {\"auth\": {\"provider\": \"query\"}},"
     "\"scopes\": {\"auth\": {\"provider\": \"main\", \"scopes\": [\"a\", \"b\"]}},"
     "\"rules\": {\"auth\": {\"provider\": \"main\", \"claims\": {\"tenant\": [\"x\", \"y\"],"
@@ -247,6 +251,56 @@ START_TEST(the_place_of_the_token_decides)
 }
 END_TEST
 
+#define THUMBPRINT "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"
+#define OTHER      "cwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"
+#define CNF(text)  "{" BASE "," EXP ",\"cnf\":" text "}"
+#define BOUND      CNF("{\"x5t#S256\":\"" THUMBPRINT "\"}")
+
+START_TEST(a_token_that_is_bound_to_a_certificate_is_good_with_it_alone)
+{
+    static const struct {
+        const char *route, *claims, *shown, *reason;
+    } rows[] = {
+        { "main", BOUND, THUMBPRINT, "ok" },
+        { "main", BOUND, OTHER, "certificate_mismatch" },
+        { "main", BOUND, NULL, "certificate_mismatch" },
+        { "main", TOKEN, OTHER, "ok" },
+        { "main", CNF("{\"x5t#S256\":\"\"}"), THUMBPRINT, "bound_token_unsupported" },
+        { "main", CNF("{\"x5t#S256\":1}"), THUMBPRINT, "bound_token_unsupported" },
+        { "main", CNF("[\"" THUMBPRINT "\"]"), THUMBPRINT, "bound_token_unsupported" },
+        /* With a second proof it must not be enough to give one. */
+        { "main", CNF("{\"x5t#S256\":\"" THUMBPRINT "\",\"jkt\":\"x\"}"), THUMBPRINT,
+          "bound_token_unsupported" },
+        { "bound", BOUND, THUMBPRINT, "ok" },
+        { "bound", BOUND, OTHER, "certificate_mismatch" },
+        { "bound", BOUND, NULL, "ok" },
+        { "bound", CNF("{\"jkt\":\"x\"}"), THUMBPRINT, "ok" },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        host.cert_thumbprint = slice_str(rows[i].shown);
+        expect(rows[i].route, GOOD, rows[i].claims, rows[i].reason);
+    }
+}
+END_TEST
+
+/* The cache knows the token, not who sends it. */
+START_TEST(a_cached_token_is_still_of_its_certificate)
+{
+    char *token = hs256_token(GOOD, BOUND, SECRET);
+    static const char *const shown[] = { THUMBPRINT, OTHER, THUMBPRINT };
+    static const char *const reasons[] = { "ok", "certificate_mismatch", "ok" };
+
+    for (size_t i = 0; i < 3; i++) {
+        host.cert_thumbprint = slice_str(shown[i]);
+        struct gw_request *req = run("main", token);
+        ck_assert_str_eq(req->decision, reasons[i]);
+        fake_host_end(req);
+    }
+    free(token);
+}
+END_TEST
+
 START_TEST(answers_say_what_rfc_6750_asks_and_no_more)
 {
     struct gw_request *req = fake_host_run(&host, "main", NULL, NULL);
@@ -448,6 +502,8 @@ int main(void)
                         (int)(sizeof(cases) / sizeof(cases[0])));
     tcase_add_test(requests, other_texts_of_a_good_token_are_refused);
     tcase_add_test(requests, the_place_of_the_token_decides);
+    tcase_add_test(requests, a_token_that_is_bound_to_a_certificate_is_good_with_it_alone);
+    tcase_add_test(requests, a_cached_token_is_still_of_its_certificate);
     tcase_add_test(requests, answers_say_what_rfc_6750_asks_and_no_more);
     tcase_add_test(requests, scopes_and_claim_rules_decide_with_403);
     tcase_add_test(requests, the_issuer_chooses_the_provider_and_its_key_alone_counts);

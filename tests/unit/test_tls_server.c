@@ -68,6 +68,32 @@ START_TEST(a_demanded_client_certificate_is_checked)
 }
 END_TEST
 
+START_TEST(who_the_client_is_stays_known_in_a_resumed_session)
+{
+    struct slice thumbprint = SLICE_ABSENT;
+    char first[43];
+
+    ask_clients(TLS_CLIENT_AUTH_REQUEST);
+    show("client.crt", "client.key");
+    for (unsigned turn = 0; turn < 2; turn++) {
+        tf_shake("a.test");
+        tf_assert_talk();
+        ck_assert_int_eq(tls_is_resumed(tf.us.stream.tls), turn == 1);
+        ck_assert_ptr_nonnull(tf.us.stream.tls->peer);
+        ck_assert(slice_eq(tf.us.stream.tls->peer->subject, SLICE("CN=client")));
+        thumbprint = tf.us.stream.tls->peer->thumbprint;
+        ck_assert_uint_eq(thumbprint.len, sizeof(first));
+        ck_assert(turn == 0 || memcmp(first, thumbprint.ptr, sizeof(first)) == 0);
+        memcpy(first, thumbprint.ptr, sizeof(first));
+        ck_assert_ptr_null(tf.them.stream.tls->peer);
+    }
+    tf_trust();
+    tf_shake("a.test");
+    tf_assert_talk();
+    ck_assert_ptr_null(tf.us.stream.tls->peer);
+}
+END_TEST
+
 START_TEST(a_client_certificate_that_is_only_wished_for_may_be_missing_but_not_wrong)
 {
     ask_clients(TLS_CLIENT_AUTH_REQUEST);
@@ -118,6 +144,7 @@ int main(void)
 
     tcase_add_test(tc, the_certificate_is_chosen_by_name);
     tcase_add_test(tc, a_demanded_client_certificate_is_checked);
+    tcase_add_test(tc, who_the_client_is_stays_known_in_a_resumed_session);
     tcase_add_test(tc, a_client_certificate_that_is_only_wished_for_may_be_missing_but_not_wrong);
     tcase_add_test(tc, a_session_without_a_client_certificate_is_not_resumed_where_one_is_demanded);
     tcase_add_test(tc, facts_of_a_certificate);
