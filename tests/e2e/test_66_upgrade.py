@@ -263,12 +263,16 @@ def test_ports_that_the_kernel_chose_stay(start, backend):
     config["listeners"]["extra"] = {"address": "127.0.0.1:0"}
     gateway = start(config)
 
-    def port():
-        return re.findall(r"listening listener=extra address=127\.0\.0\.1:(\d+)", gateway.log())[-1]
+    def ports(count):
+        def found():
+            seen = re.findall(r"listening listener=extra address=127\.0\.0\.1:(\d+)", gateway.log())
+            return seen if len(seen) == count else None
 
-    first = port()
+        return wait_until(found, what="the listener is in the log")
+
+    ports(1)
     assert gateway.upgrade().wait(10) == 0
-    assert port() == first and len(re.findall("listener=extra", gateway.log())) == 2
+    assert len(set(ports(2))) == 1
 
 
 def test_signals_in_the_middle(start, backend, program):
