@@ -13,13 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AREA              "revocation"
-#define LOCAL_MAP         (16u << 20)
-#define LOCAL_MAX_MAP     ((size_t)16 << 30)
-#define NOWHERE_MAX_MAP   ((size_t)64 << 20)
-#define LOCAL_PURGE_MS    10000u
-#define LOCAL_JOBS        16u
-#define COUNT_INTERVAL_MS 1000u
+#define AREA                "revocation"
+#define LOCAL_MAP           (16u << 20)
+#define LOCAL_MAX_MAP       ((size_t)16 << 30)
+#define NOWHERE_MAX_MAP     ((size_t)64 << 20)
+#define LOCAL_CLOCK_HOLD_MS 600000u
+#define LOCAL_PURGE_MS      10000u
+#define LOCAL_JOBS          16u
+#define COUNT_INTERVAL_MS   1000u
 
 struct revocation_control {
     const struct revocation_settings *settings;
@@ -193,7 +194,8 @@ static int open_local(struct revocation_control *control, struct loop *loop)
                                            .map_bytes = LOCAL_MAP,
                                            .max_map_bytes =
                                                is_lasting ? LOCAL_MAX_MAP : NOWHERE_MAX_MAP,
-                                           .purge_interval_ms = LOCAL_PURGE_MS };
+                                           .purge_interval_ms = LOCAL_PURGE_MS,
+                                           .clock_hold_ms = LOCAL_CLOCK_HOLD_MS };
     control->offload = offload_new(1, LOCAL_JOBS);
     control->local_users = calloc(1, sizeof(*control->local_users));
     if (control->offload == NULL || control->local_users == NULL) {

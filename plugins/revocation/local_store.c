@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MAX_PUTS  1024u /* that wait for a commit */
@@ -33,6 +32,13 @@ struct put {
     struct local_entry entries[];
 };
 
+/* How far the wall clock is before the monotonic one: when it is set, that jumps. */
+struct clock_watch {
+    bool has_begun, has_previous;
+    uint64_t since_ms;        /* `lowest` is of the time since then */
+    int64_t lowest, previous; /* seconds; `previous`: of the clock_hold_ms before */
+};
+
 struct local_store {
     MDB_env *env;
     MDB_dbi entries; /* key: struct record */
@@ -47,13 +53,15 @@ struct local_store {
     struct put *first, **last; /* wait for the next commit */
     unsigned waiting;
     struct loop_timer purge_timer;
-    unsigned purge_interval_ms;
+    unsigned purge_interval_ms, clock_hold_ms;
+    struct clock_watch clock;
     bool is_committing, purge_is_due, closes;
 
     /* Of the offload thread while is_committing. */
     struct offload_job job;
     struct put *batch;
     bool purges;
+    int64_t purge_until; /* Unix time */
 };
 
 static int err_of(int code)
@@ -337,7 +345,7 @@ static int commit_once(struct local_store *store)
         return code;
     }
     if (store->purges) {
-        code = purge(store, txn, (int64_t)time(NULL));
+        code = purge(store, txn, store->purge_until);
     }
     for (struct put *put = store->batch; put != NULL && code == 0; put = put->next) {
         code = write_put(store, txn, put);
@@ -430,6 +438,31 @@ static void done(struct offload_job *job)
     commit_next(store);
 }
 
+/* The earliest time that the wall clock can mean: by the least that it was before the monotonic one within
+ * the last one to two clock_hold_ms. */
+static int64_t purges_until(struct local_store *store)
+{
+    struct clock_watch *watch = &store->clock;
+    int64_t monotonic = (int64_t)(clock_ms() / 1000), now = clock_unix();
+    int64_t ahead = now - monotonic;
+
+    if (store->clock_hold_ms == 0) {
+        return now;
+    }
+    if (!watch->has_begun || clock_ms() - watch->since_ms >= store->clock_hold_ms) {
+        watch->has_previous = watch->has_begun;
+        watch->previous = watch->lowest;
+        watch->has_begun = true;
+        watch->since_ms = clock_ms();
+        watch->lowest = ahead;
+    }
+    watch->lowest = ahead < watch->lowest ? ahead : watch->lowest;
+    if (!watch->has_previous) {
+        return INT64_MIN;
+    }
+    return monotonic + (watch->lowest < watch->previous ? watch->lowest : watch->previous);
+}
+
 static void commit_next(struct local_store *store)
 {
     if (store->is_committing || (store->first == NULL && !store->purge_is_due)) {
@@ -441,6 +474,7 @@ static void commit_next(struct local_store *store)
     store->waiting = 0;
     store->purges = store->purge_is_due;
     store->purge_is_due = false;
+    store->purge_until = purges_until(store);
     store->is_committing = true;
     store->job.work = work;
     store->job.done = done;
@@ -651,6 +685,7 @@ int local_store_open(const struct local_store_options *options, struct loop *loo
     store->map_bytes = options->map_bytes;
     store->max_map_bytes = options->max_map_bytes;
     store->purge_interval_ms = options->purge_interval_ms;
+    store->clock_hold_ms = options->clock_hold_ms;
     store->purge_timer.fn = on_purge_timer;
     int code = options->folder != NULL ? open_env(store, options->folder) : open_nowhere(store);
     if (code == 0 && mdb_env_info(store->env, &info) == 0) {

@@ -31,6 +31,9 @@ struct local_store_options {
         *folder; /* made when it is missing; NULL: kept as long as the store is open, nowhere */
     size_t map_bytes, max_map_bytes;
     unsigned purge_interval_ms;
+    /* An entry leaves when the wall clock has run steadily for so long and says that it has ended: a clock
+     * that was set wrong, and is set right later, must not make a revoked token good.  0: at once. */
+    unsigned clock_hold_ms;
 };
 
 typedef void local_store_fn(void *arg, int err);

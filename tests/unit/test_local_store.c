@@ -254,6 +254,45 @@ START_TEST(expired_entries_leave_by_themselves)
 }
 END_TEST
 
+/* Both clocks go on together. */
+static void pass_time(uint64_t *monotonic_ms, int64_t wall_s, unsigned ms)
+{
+    for (unsigned i = 0; i < ms; i += 50) {
+        *monotonic_ms += 50;
+        clock_set(*monotonic_ms, ((uint64_t)wall_s * 1000 + i) * 1000);
+        for (unsigned turn = 0; turn < 5; turn++) {
+            loop_turn(loop, false);
+            poll(NULL, 0, 1);
+        }
+    }
+}
+
+START_TEST(a_clock_that_jumps_does_not_make_entries_leave)
+{
+    uint64_t monotonic_ms = 1000000;
+    int64_t wall_s = 1764000000;
+
+    options.purge_interval_ms = 50;
+    options.clock_hold_ms = 1000;
+    clock_set(monotonic_ms, (uint64_t)wall_s * 1000000);
+    ck_assert_int_eq(open_store(), 0);
+    ck_assert_int_eq(put("a", 1, wall_s + 3600), 0);
+    ck_assert_int_eq(put("over", 1, wall_s - 10), 0);
+    pass_time(&monotonic_ms, wall_s, 500);
+    ck_assert_uint_eq(local_store_count(store), 2); /* nobody knows yet how steady it is */
+    pass_time(&monotonic_ms, wall_s, 2000);
+    ck_assert_uint_eq(local_store_count(store), 1);
+    for (unsigned i = 0; i < 3; i++) {
+        pass_time(&monotonic_ms, wall_s + 7200, 800);
+        pass_time(&monotonic_ms, wall_s, 2000);
+        ck_assert_uint_eq(local_store_count(store), 1);
+    }
+    pass_time(&monotonic_ms, wall_s + 7200, 2500);
+    ck_assert_uint_eq(local_store_count(store), 0);
+    clock_unset();
+}
+END_TEST
+
 START_TEST(many_puts_of_one_moment_share_commits)
 {
     ck_assert_int_eq(open_store(), 0);
@@ -473,6 +512,7 @@ int main(void)
     tcase_add_test(tcase, the_map_grows_while_others_read);
     tcase_add_test(tcase, a_full_store_says_so_and_keeps_what_it_has);
     tcase_add_test(tcase, expired_entries_leave_by_themselves);
+    tcase_add_test(tcase, a_clock_that_jumps_does_not_make_entries_leave);
     tcase_add_test(tcase, many_puts_of_one_moment_share_commits);
     tcase_add_test(tcase, closing_with_puts_that_wait_is_quiet);
     tcase_add_test(tcase, a_file_that_is_none_of_ours_is_an_error);
