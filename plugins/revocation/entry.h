@@ -29,7 +29,7 @@ static inline struct slice revocation_entry_key(const struct revocation_entry *e
  * jti; ERR_CRYPTO. */
 int revocation_entry_jti(struct revocation_entry *ret, struct slice jti, int64_t expires_at,
                          int64_t now) MUST_CHECK;
-/* All tokens of `value` that were issued before `before`; `expires_at`: the last one's end. */
+/* All tokens of `value` that were issued before `before` or in that second; `expires_at`: the last one's end. */
 int revocation_entry_before(struct revocation_entry *ret, enum revocation_kind kind,
                             struct slice value, int64_t before, int64_t expires_at,
                             int64_t now) MUST_CHECK;

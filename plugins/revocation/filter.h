@@ -10,7 +10,7 @@
 
 #define REVOCATION_PREFIX "blocklist:"
 
-/* Watermarks: "all of X that was issued before T is revoked". */
+/* Watermarks: "all of X that was issued before T, or in that second, is revoked". */
 enum revocation_kind {
     REVOCATION_SUB,
     REVOCATION_CLIENT,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The names under which revocations are kept: blocklist:jti:<jti> for one token,
- * blocklist:before:{sub,client,kid,iss}:<value> for all that were issued before the time that is the
+ * blocklist:before:{sub,client,kid,iss}:<value> for all that were issued by the second that is the
  * value.  A text of more than 256 bytes stands as sha256:<hex of its hash>.  Pure. */
 #pragma once
 

@@ -21,9 +21,11 @@ static enum revocation_answer count(const struct revocation_worker *worker,
     return REVOCATION_UNKNOWN;
 }
 
+/* Both are cut to seconds: within the same one nobody can tell which came first, and a token that may have
+ * been issued before is taken for that.  Also when the token does not say when. */
 static bool watermark_covers(int64_t issued_at, int64_t before)
 {
-    return issued_at < before; /* also when the token does not say when */
+    return issued_at <= before;
 }
 
 /* All names of the token in `bufs`; those that it does not have are absent. */

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Revoked tokens: with a real redis-server whoever writes to it, and with the local store."""
-import contextlib
-import os
 import random
 import signal
 import subprocess
-import threading
 import time
 
 import pytest
@@ -110,6 +107,9 @@ def test_a_watermark_revokes_what_was_issued_before_it(start, backend, redis, pa
     redis.command("SET", f"blocklist:before:{key}", str(now - 50), "EX", "600")
     time.sleep(STALENESS)
     assert is_revoked(ask(gateway, path, before))
+    assert is_revoked(ask(gateway, path, token(sub="user-7", client_id="app", iat=now - 50))), "perhaps issued before"
+    assert is_revoked(ask(gateway, path, token(sub="user-7", client_id="app", iat=now - 49.1))), "of the same second"
+    assert ask(gateway, path, token(sub="user-7", client_id="app", iat=now - 49)).status == 200
     assert ask(gateway, path, after).status == 200, "the next login works"
     assert is_revoked(ask(gateway, path, token(sub="user-7", client_id="app", iat=None)))
 
@@ -217,79 +217,6 @@ def test_wrong_password_is_never_live(start, backend, redis):
     assert ask(gateway, "/filtered", token()).status == 503
     gateway.stop()  # then all that it had to say is in the log
     assert PASSWORD not in gateway.log() and "wrong" not in gateway.log()
-
-
-# --- chaos ---------------------------------------------------------------------------------------
-
-
-class Trouble:
-    """Does something bad to redis or the gateway, again and again."""
-
-    def __init__(self, redis, gateway, seconds):
-        self.redis, self.gateway, self.done = redis, gateway, []
-        self.end = time.monotonic() + seconds
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def run(self):
-        acts = [self.kill_feed, self.kill_all, self.stop_redis, self.stop_gateway, self.kill_feed]
-        while time.monotonic() < self.end:
-            time.sleep(random.uniform(0.1, 0.6))
-            act = random.choice(acts)
-            with contextlib.suppress(OSError, ValueError):
-                act()
-                self.done.append(act.__name__)
-
-    def kill_feed(self):
-        self.redis.command("CLIENT", "KILL", "TYPE", "pubsub")
-
-    def kill_all(self):
-        self.redis.command("CLIENT", "KILL", "TYPE", "normal")
-
-    def stop_redis(self):
-        self.redis.signal(signal.SIGSTOP)
-        time.sleep(random.uniform(0.05, 1.2))
-        self.redis.signal(signal.SIGCONT)
-
-    def stop_gateway(self):
-        self.gateway.signal(signal.SIGSTOP)
-        time.sleep(random.uniform(0.05, 1.2))
-        self.gateway.signal(signal.SIGCONT)
-
-
-def test_chaos_never_lets_a_revoked_token_pass(start, backend, redis):
-    seconds = float(os.environ.get("JWTGATE_CHAOS_SECONDS", "12"))
-    gateway = start(on_redis(backend, redis), environment=ENVIRONMENT)
-    good = [(f"good-{i}", token(jti=f"good-{i}")) for i in range(20)]
-    revoked, counts, late, refused = [], {200: 0, 401: 0, 503: 0}, [], []
-    trouble = Trouble(redis, gateway, seconds)
-    number = 0
-    while time.monotonic() < trouble.end:
-        jti, number = f"bad-{number}", number + 1
-        with contextlib.suppress(OSError, ValueError):
-            redis.revoke(jti)
-            revoked.append((time.monotonic(), jti, token(jti=jti)))
-        for _ in range(3):
-            with contextlib.suppress(OSError, EOFError, AssertionError):
-                sent = time.monotonic()
-                if revoked and random.random() < 0.7:
-                    when, name, jwt = random.choice(revoked)
-                    status = ask(gateway, "/filtered", jwt).status
-                    if status == 200 and sent - when > STALENESS:
-                        late.append((name, sent - when, trouble.done[-3:]))
-                else:
-                    name, jwt = random.choice(good)
-                    status = ask(gateway, "/filtered", jwt).status
-                    if status == 401:
-                        refused.append((name, trouble.done[-3:]))
-                counts[status] += 1
-    trouble.thread.join()
-    assert not late
-    assert not refused
-    assert counts[200] > 20 and counts[401] > 20, counts
-    wait_until(lambda: state(gateway) == "live", 10, "live at the end")
-    for _, _, jwt in random.sample(revoked, min(50, len(revoked))):
-        assert is_revoked(ask(gateway, "/filtered", jwt))
 
 
 # --- the local store -----------------------------------------------------------------------------
