@@ -2,16 +2,15 @@
 #include "plugins/issuer/token_endpoint.h"
 
 #include "core/headers.h"
-#include "plugins/issuer/client_auth.h"
 #include "plugins/issuer/issue.h"
 #include "plugins/issuer/oauth_error.h"
+#include "plugins/issuer/oauth_request.h"
 
 #include <openssl/crypto.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MAX_BODY_BYTES   8192u
 #define MAX_ANSWER_BYTES 32768u
 #define RETRY_AFTER_S    1u
 
@@ -25,10 +24,9 @@ struct worker {
 };
 
 struct state {
-    struct form form;
-    struct client_auth auth;
-    struct slice scope;         /* absent: none */
-    struct issued_token *token; /* a reference */
+    struct oauth_request request; /* first */
+    struct slice scope;           /* absent: none */
+    struct issued_token *token;   /* a reference */
 };
 
 /* ---- what the client may have ---- */
@@ -193,10 +191,10 @@ static enum gw_verdict sign(struct gw_call *call, const struct client *client,
 static enum gw_verdict on_client(struct gw_call *call, const struct client *client)
 {
     struct state *state = call->state;
-    struct slice grant = form_get(&state->form, SLICE("grant_type"));
-    struct slice scope = form_get(&state->form, SLICE("scope"));
-    struct slice audience = form_get(&state->form, SLICE("audience"));
-    struct slice resource = form_get(&state->form, SLICE("resource"));
+    struct slice grant = form_get(&state->request.form, SLICE("grant_type"));
+    struct slice scope = form_get(&state->request.form, SLICE("scope"));
+    struct slice audience = form_get(&state->request.form, SLICE("audience"));
+    struct slice resource = form_get(&state->request.form, SLICE("resource"));
 
     if (slice_is_absent(grant) || (!slice_is_absent(audience) && !slice_is_absent(resource))) {
         return oauth_refuse(call, OAUTH_INVALID_REQUEST, "token_request_malformed", 0);
@@ -218,36 +216,18 @@ static enum gw_verdict on_client(struct gw_call *call, const struct client *clie
     return sign(call, client, audience);
 }
 
-static enum gw_verdict on_body(struct gw_call *call)
-{
-    const struct top *top = call->top;
-    struct state *state = call->state;
-    int err = form_read(gw_arena(call->req), gw_body(call->req), &state->form);
-
-    if (err == ERR_NO_MEMORY) {
-        return GW_FAIL;
-    }
-    if (err < 0) {
-        return oauth_refuse(call, OAUTH_INVALID_REQUEST, "token_request_malformed", 0);
-    }
-    return client_authenticate(&state->auth, call, top->issuer->guard, top->issuer->clients,
-                               &state->form, on_client);
-}
-
-/* Nothing of it in the address, which is in logs (RFC 6749 section 2.3.1). */
 static enum gw_verdict on_request(struct gw_call *call)
 {
-    if (!slice_is_absent(gw_query(call->req)) || !form_is_announced(gw_headers(call->req))) {
-        return oauth_refuse(call, OAUTH_INVALID_REQUEST, "token_request_malformed", 0);
-    }
-    return gw_read_body(call, MAX_BODY_BYTES, on_body);
+    const struct top *top = call->top;
+
+    return oauth_request_start(call, top->issuer, on_client);
 }
 
 static void on_end(struct gw_call *call)
 {
     struct state *state = call->state;
 
-    client_auth_end(&state->auth);
+    oauth_request_end(&state->request);
     issued_token_unref(state->token);
 }
 
