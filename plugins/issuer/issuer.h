@@ -9,9 +9,14 @@
 
 #define ISSUER_ENDPOINTS 3u
 
-struct issuer_document { /* made when the snapshot is built; text of malloc */
-    struct slice path, text;
-    char etag[24]; /* with quotes */
+struct issuer_text {
+    struct slice text; /* malloc'ed */
+    char etag[24];     /* with quotes */
+};
+
+struct issuer_document { /* made when the snapshot is built */
+    struct slice path;
+    struct issuer_text plain, with_revocation; /* the latter absent: no other */
 };
 
 struct issuer {

@@ -4,6 +4,7 @@
 #include "core/headers.h"
 #include "core/uri.h"
 #include "plugins/issuer/issuer.h"
+#include "plugins/revocation/revocations.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -54,25 +55,17 @@ static int split_issuer(const struct issuer *issuer, const struct option_context
 /* ---- documents ---- */
 
 /* Takes over the text of `w`. */
-static int add_document(struct issuer *issuer, const char *path, struct json_writer *w)
+static int keep_text(struct issuer_text *ret, struct json_writer *w)
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
-    struct issuer_document *document = &issuer->documents[issuer->document_count];
-    char *end = document->etag;
+    char *end = ret->etag;
     size_t len = 0;
 
-    if (path == NULL || w->failed) {
+    if (w->failed) {
         json_writer_done(w);
         return ERR_NO_MEMORY;
     }
-    document->path = slice_str(path);
-    document->text = slice_of(w->buf, w->len);
-    issuer->endpoints[issuer->document_count++] = (struct gw_endpoint){
-        .path = document->path,
-        .methods = 1u << HTTP_GET | 1u << HTTP_HEAD,
-        .listener = issuer->listener,
-        .where = issuer->where,
-    };
+    ret->text = slice_of(w->buf, w->len);
     if (EVP_Q_digest(NULL, "SHA256", NULL, w->buf, w->len, digest, &len) != 1) {
         ERR_clear_error();
         return ERR_CRYPTO;
@@ -84,10 +77,33 @@ static int add_document(struct issuer *issuer, const char *path, struct json_wri
     return 0;
 }
 
+/* NULL: no memory for the path. */
+static struct issuer_document *add_document(struct issuer *issuer, const char *path)
+{
+    struct issuer_document *document = &issuer->documents[issuer->document_count];
+
+    if (path == NULL) {
+        return NULL;
+    }
+    document->path = slice_str(path);
+    issuer->endpoints[issuer->document_count++] = (struct gw_endpoint){
+        .path = document->path,
+        .methods = 1u << HTTP_GET | 1u << HTTP_HEAD,
+        .listener = issuer->listener,
+        .where = issuer->where,
+    };
+    return document;
+}
+
 static int add_keys(struct issuer *issuer, struct arena *arena)
 {
+    struct issuer_document *document =
+        add_document(issuer, arena_strdup(arena, issuer->paths.jwks));
     struct json_writer w;
 
+    if (document == NULL) {
+        return ERR_NO_MEMORY;
+    }
     json_writer_init(&w, MAX_DOCUMENT_BYTES);
     int err = signing_keys_write_set(issuer->keys, &w);
 
@@ -95,7 +111,7 @@ static int add_keys(struct issuer *issuer, struct arena *arena)
         json_writer_done(&w);
         return err;
     }
-    return add_document(issuer, arena_strdup(arena, issuer->paths.jwks), &w);
+    return keep_text(&document->plain, &w);
 }
 
 static void write_url(struct json_writer *w, const char *name, const struct address *at,
@@ -118,7 +134,7 @@ static void write_words(struct json_writer *w, const char *name, const char *con
 
 /* RFC 8414 section 2; there is no authorization endpoint, so no response type. */
 static void write_metadata(const struct issuer *issuer, const struct address *at,
-                           struct json_writer *w)
+                           bool with_revocation, struct json_writer *w)
 {
     static const char *const grants[] = { "client_credentials", NULL };
     static const char *const methods[] = { "client_secret_basic", "client_secret_post", NULL };
@@ -132,17 +148,32 @@ static void write_metadata(const struct issuer *issuer, const struct address *at
     if (issuer->clients_file != NULL) {
         write_url(w, "token_endpoint", at, issuer->paths.token);
         write_words(w, "token_endpoint_auth_methods_supported", methods);
+        write_url(w, "introspection_endpoint", at, issuer->paths.introspect);
+        write_words(w, "introspection_endpoint_auth_methods_supported", methods);
+    }
+    if (issuer->clients_file != NULL && with_revocation) {
+        write_url(w, "revocation_endpoint", at, issuer->paths.revoke);
+        write_words(w, "revocation_endpoint_auth_methods_supported", methods);
     }
     json_write_end(w, '}');
 }
 
-static int add_metadata(struct issuer *issuer, const struct address *at, const char *path)
+static int make_metadata(const struct issuer *issuer, const struct address *at,
+                         bool with_revocation, struct issuer_text *ret)
 {
     struct json_writer w;
 
     json_writer_init(&w, MAX_DOCUMENT_BYTES);
-    write_metadata(issuer, at, &w);
-    return add_document(issuer, path, &w);
+    write_metadata(issuer, at, with_revocation, &w);
+    return keep_text(ret, &w);
+}
+
+static int add_metadata(struct issuer *issuer, const struct address *at, const char *path)
+{
+    struct issuer_document *document = add_document(issuer, path);
+    int err = document == NULL ? ERR_NO_MEMORY : make_metadata(issuer, at, false, &document->plain);
+
+    return err < 0 ? err : make_metadata(issuer, at, true, &document->with_revocation);
 }
 
 int issuer_publish(struct issuer *issuer, const struct option_context *ctx)
@@ -170,7 +201,8 @@ int issuer_publish(struct issuer *issuer, const struct option_context *ctx)
 void issuer_publish_done(struct issuer *issuer)
 {
     for (size_t i = 0; i < issuer->document_count; i++) {
-        free((char *)(uintptr_t)issuer->documents[i].text.ptr);
+        free((char *)(uintptr_t)issuer->documents[i].plain.text.ptr);
+        free((char *)(uintptr_t)issuer->documents[i].with_revocation.text.ptr);
     }
     issuer->document_count = 0;
 }
@@ -193,6 +225,15 @@ static bool is_known(const struct headers *headers, struct slice etag)
     return false;
 }
 
+/* Whether revocations are kept is another part of the configuration, and may change by itself. */
+static const struct issuer_text *text_of(const struct gw_call *call,
+                                         const struct issuer_document *document)
+{
+    return slice_is_absent(document->with_revocation.text) || !revocations_are_kept(call)
+               ? &document->plain
+               : &document->with_revocation;
+}
+
 enum gw_verdict issuer_answer(struct gw_call *call, const struct issuer *issuer)
 {
     struct slice path = gw_path(call->req);
@@ -204,13 +245,13 @@ enum gw_verdict issuer_answer(struct gw_call *call, const struct issuer *issuer)
     if (i == issuer->document_count) {
         return GW_FAIL; /* not one of the endpoints */
     }
-    const struct issuer_document *document = &issuer->documents[i];
+    const struct issuer_text *text = text_of(call, &issuer->documents[i]);
     struct gw_reply reply = {
         .status = 200,
         .content_type = i == 0 ? SLICE("application/jwk-set+json") : SLICE("application/json"),
-        .body = document->text,
+        .body = text->text,
         .cache_control = slice_str(issuer->cache_control),
-        .etag = slice_str(document->etag),
+        .etag = slice_str(text->etag),
     };
 
     if (is_known(gw_headers(call->req), reply.etag)) {

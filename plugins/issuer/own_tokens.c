@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plugins/issuer/own_tokens.h"
+
+#include "core/clock.h"
+#include "plugins/builtin.h"
+#include "plugins/revocation/config.h"
+
+#include <stdlib.h>
+
+#define SCRATCH_BYTES   (128u << 10)
+#define MAX_TOKEN_BYTES 16384u
+#define LONGEST_SKEW_S  300
+#define OUR_SKEW_S      5 /* between the clocks of gateways that issue for one issuer */
+
+struct worker {
+    struct verify_keys keys;
+};
+
+/* ---- configuration ---- */
+
+static void add_keys(struct own_tokens *own)
+{
+    const struct signing_keys *keys = own->issuer->keys;
+
+    for (size_t i = 0; i < keys->count; i++) {
+        own->keys[i] = (struct jwk){ .kid = slice_str(keys->keys[i].kid),
+                                     .alg = keys->keys[i].alg,
+                                     .key = keys->keys[i].key }; /* borrowed */
+        own->provider.algorithms |= 1u << keys->keys[i].alg->id;
+    }
+    own->provider.keys = own->keys;
+    own->provider.key_count = keys->count;
+}
+
+int own_tokens_top_init(void *top, const struct option_context *ctx)
+{
+    static struct slice types[] = { { "at+jwt", 6 } };
+    struct own_tokens *own = top;
+    const struct issuer *issuer = issuer_of(ctx);
+    const struct revocation_settings *revocation = gw_top(ctx, &revocation_plugin);
+
+    if (issuer == NULL || issuer->clients == NULL) {
+        return 0;
+    }
+    own->issuer = issuer;
+    own->has_revocations = revocation != NULL && revocation_is_on(revocation);
+    own->provider = (struct provider){
+        .element = { .name = SLICE("token_issuer") },
+        .issuer = issuer->issuer,
+        .token_types = { types, 1 },
+        .max_token_bytes = MAX_TOKEN_BYTES,
+        .policy = { .issuer = issuer->issuer,
+                    .any_audience = true,
+                    .accept_bound_tokens = true,
+                    .clock_skew_s = LONGEST_SKEW_S },
+    };
+    add_keys(own);
+    own->endpoint = (struct gw_endpoint){
+        .methods = 1u << HTTP_POST,
+        .listener = issuer->listener,
+        .where = issuer->where,
+    };
+    return 0;
+}
+
+int own_tokens_config_init(void *config, void *top, const struct option_context *ctx,
+                           const struct json *route, const char *path)
+{
+    return GW_NOT_ON_ROUTE;
+}
+
+/* ---- workers ---- */
+
+int own_tokens_worker_init(struct gw_worker *gw, const void *top, void **ret_worker)
+{
+    const struct own_tokens *own = top;
+
+    if (own->issuer == NULL) {
+        return 0;
+    }
+    struct worker *worker = calloc(1, sizeof(*worker));
+
+    if (worker == NULL || verify_keys_init(&worker->keys, &own->provider) < 0) {
+        free(worker);
+        return ERR_NO_MEMORY;
+    }
+    *ret_worker = worker;
+    return 0;
+}
+
+void own_tokens_worker_done(void *arg)
+{
+    struct worker *worker = arg;
+
+    if (worker != NULL) {
+        verify_keys_done(&worker->keys);
+        free(worker);
+    }
+}
+
+/* ---- tokens ---- */
+
+int own_tokens_verify(void *arg, struct slice text, struct token **ret)
+{
+    struct worker *worker = arg;
+    struct verify_result result;
+    struct arena arena;
+
+    arena_init(&arena, NULL, 0, SCRATCH_BYTES);
+    enum jwt_reason reason = verify_token(&worker->keys, text, clock_unix(), &arena, &result);
+
+    arena_done(&arena);
+    if (reason == JWT_OK) {
+        *ret = result.token;
+        return 0;
+    }
+    return reason == JWT_NO_MEMORY ? ERR_NO_MEMORY : ERR_BAD_INPUT;
+}
+
+bool own_tokens_is_current(const struct token *token)
+{
+    const struct claims_policy policy = { .clock_skew_s = OUR_SKEW_S };
+
+    return token->times.exp > clock_unix() &&
+           claims_check_times(&token->times, &policy, clock_unix()) == JWT_OK;
+}
+
+bool own_tokens_is_of(const struct token *token, const struct client *client)
+{
+    return !slice_is_absent(token->client_id) && slice_eq(token->client_id, client->element.name);
+}
