@@ -228,6 +228,7 @@ static int start_redis(struct revocation_control *control, struct loop *loop)
     const struct revocation_settings *settings = control->settings;
     struct redis_store_options options = {
         .redis = settings->client,
+        .prefix = settings->redis.prefix,
         .expected_items = (uint64_t)settings->filter.expected_items,
         .false_positive_rate = settings->filter.false_positive_rate,
         .max_staleness_ms = settings->max_staleness_ms,

@@ -63,6 +63,36 @@ struct slice revocation_before_key(char buf[REVOCATION_KEY_BYTES], enum revocati
     return join(buf, prefixes[kind], value);
 }
 
+static struct slice replace_prefix(char *buf, size_t size, struct slice text, struct slice old,
+                                   struct slice prefix)
+{
+    if (!slice_starts_with(text, old)) {
+        return SLICE_ABSENT;
+    }
+    if (slice_eq(old, prefix)) {
+        return text;
+    }
+    struct slice rest = slice_skip(text, old.len);
+    if (prefix.len + rest.len > size) {
+        return SLICE_ABSENT;
+    }
+    memcpy(buf, prefix.ptr, prefix.len);
+    memcpy(buf + prefix.len, rest.ptr, rest.len);
+    return slice_of(buf, prefix.len + rest.len);
+}
+
+struct slice revocation_redis_key(char buf[REVOCATION_REDIS_KEY_BYTES], struct slice prefix,
+                                  struct slice name)
+{
+    return replace_prefix(buf, REVOCATION_REDIS_KEY_BYTES, name, SLICE(REVOCATION_PREFIX), prefix);
+}
+
+struct slice revocation_name_of(char buf[REVOCATION_KEY_BYTES], struct slice prefix,
+                                struct slice key)
+{
+    return replace_prefix(buf, REVOCATION_KEY_BYTES, key, prefix, SLICE(REVOCATION_PREFIX));
+}
+
 int revocation_read_time(struct slice text, int64_t *ret)
 {
     int64_t value = 0;

@@ -13,5 +13,14 @@
 struct slice revocation_jti_key(char buf[REVOCATION_KEY_BYTES], struct slice jti);
 struct slice revocation_before_key(char buf[REVOCATION_KEY_BYTES], enum revocation_kind kind,
                                    struct slice value);
+/* A configuration may give them another prefix in Redis; in the program, and in the local store, they have
+ * REVOCATION_PREFIX.  The key of a name, and the name of a key: absent if it has another prefix, or is longer
+ * than any name.  Both may return the slice that they got. */
+#define REVOCATION_MAX_PREFIX      64u
+#define REVOCATION_REDIS_KEY_BYTES (REVOCATION_KEY_BYTES + REVOCATION_MAX_PREFIX)
+struct slice revocation_redis_key(char buf[REVOCATION_REDIS_KEY_BYTES], struct slice prefix,
+                                  struct slice name);
+struct slice revocation_name_of(char buf[REVOCATION_KEY_BYTES], struct slice prefix,
+                                struct slice key);
 /* The Unix time in a watermark's value: digits only.  ERR_BAD_INPUT. */
 int revocation_read_time(struct slice text, int64_t *ret) MUST_CHECK;

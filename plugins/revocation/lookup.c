@@ -147,7 +147,9 @@ static void on_watermark(void *arg, int err, const struct redis_reply *reply)
 static int ask(struct revocation_lookup *lookup, struct slice command, struct slice key,
                redis_fn *fn)
 {
-    struct slice argv[2] = { command, key };
+    char buf[REVOCATION_REDIS_KEY_BYTES];
+    struct slice prefix = lookup->worker->settings->redis.prefix;
+    struct slice argv[2] = { command, revocation_redis_key(buf, prefix, key) };
     int err = redis_send(lookup->worker->redis, 2, argv, fn, lookup);
 
     lookup->pending += err == 0;

@@ -165,7 +165,8 @@ static int start_redis(struct job *job)
         return ERR_NO_MEMORY;
     }
     for (unsigned i = 0; i < job->order.count && err == 0; i++) {
-        err = revocation_put(redis, timeout_ms, &job->order.entries[i], clock_unix(), on_put, job);
+        err = revocation_put(redis, job->orders->options.settings->redis.prefix, timeout_ms,
+                             &job->order.entries[i], clock_unix(), on_put, job);
         job->pending += err == 0;
     }
     if (job->order.replicas > 0 && err == 0) {

@@ -27,16 +27,16 @@ static int64_t life_of(const struct revocation_entry *entry, int64_t now)
     return entry->expires_at > now ? entry->expires_at - now : 1; /* it has ended on its way */
 }
 
-int revocation_put(struct redis *redis, unsigned timeout_ms, const struct revocation_entry *entry,
-                   int64_t now, redis_fn *fn, void *arg)
+int revocation_put(struct redis *redis, struct slice prefix, unsigned timeout_ms,
+                   const struct revocation_entry *entry, int64_t now, redis_fn *fn, void *arg)
 {
-    char value[24], life[24];
+    char value[24], life[24], key[REVOCATION_REDIS_KEY_BYTES];
     int value_len = snprintf(value, sizeof(value), "%lld", (long long)entry->value);
     int life_len = snprintf(life, sizeof(life), "%lld", (long long)life_of(entry, now));
     struct slice argv[6] = { SLICE("EVAL"),
                              SLICE(put_script),
                              SLICE("1"),
-                             revocation_entry_key(entry),
+                             revocation_redis_key(key, prefix, revocation_entry_key(entry)),
                              slice_of(value, (size_t)value_len),
                              slice_of(life, (size_t)life_len) };
 

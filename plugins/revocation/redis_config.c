@@ -2,6 +2,7 @@
 #include "plugins/revocation/redis_config.h"
 
 #include "core/tls.h"
+#include "plugins/revocation/keys.h"
 
 #include <openssl/crypto.h>
 
@@ -31,6 +32,23 @@ static void check_url(const struct option_context *ctx, const struct json *value
                 "write redis://HOST[:PORT][/DATABASE], rediss://... or unix:/PATH; user and "
                 "password have keys of their own",
                 "this is not the address of a redis server");
+    }
+}
+
+/* Nothing that SCAN takes for a pattern. */
+static void check_prefix(const struct option_context *ctx, const struct json *value,
+                         const char *path, void *field)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "._-:/{}";
+    struct slice prefix = *(const struct slice *)field;
+
+    for (size_t i = 0; i < prefix.len; i++) {
+        if (memchr(allowed, prefix.ptr[i], sizeof(allowed) - 1) == NULL) {
+            diag_at(ctx->diag, DIAG_ERROR, value, path, "use letters, digits and any of ._-:/{}",
+                    "this cannot begin a key");
+            return;
+        }
     }
 }
 
@@ -141,6 +159,14 @@ const struct option revocation_redis_option_table[] = {
       .offset = AT(tls),
       .sub = tls_options,
       .help = "How a rediss:// redis is verified; with sentinels: encrypt, to them too." },
+    { .name = "prefix",
+      .type = OPT_STRING,
+      .offset = AT(prefix),
+      .def = "\"" REVOCATION_PREFIX "\"",
+      .min = 1,
+      .max = REVOCATION_MAX_PREFIX,
+      .parse = check_prefix,
+      .help = "What the keys of revocations begin with: PREFIXjti:JTI, PREFIXbefore:sub:SUB." },
     { .name = "timeouts",
       .type = OPT_OBJECT,
       .offset = AT(timeouts),

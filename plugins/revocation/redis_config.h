@@ -11,6 +11,7 @@ struct revocation_redis { /* as read */
     struct slice master_name;
     int64_t database; /* with sentinels */
     struct slice username;
+    struct slice prefix;
     struct {
         struct slice env;
         const char *file;

@@ -12,7 +12,7 @@
 #include <sys/random.h>
 
 #define AREA             "revocation"
-#define HEARTBEAT_PREFIX REVOCATION_PREFIX "heartbeat:"
+#define HEARTBEAT        "heartbeat:"
 #define CHANNEL          "__redis__:invalidate"
 #define SCAN_COUNT       "1000"
 #define HEARTBEAT_MAX_MS 1000u
@@ -58,7 +58,7 @@ struct redis_store {
 
     /* The heartbeat: one is under way at most, each has a name of its own. */
     char instance[33];
-    char heartbeat_key[sizeof(HEARTBEAT_PREFIX) + 64];
+    char heartbeat_key[REVOCATION_MAX_PREFIX + sizeof(HEARTBEAT) + 64];
     struct slice heartbeat;
     uint64_t heartbeat_count;
     uint64_t sent_ns; /* 0: none under way */
@@ -231,16 +231,26 @@ static bool start_scan(struct redis_store *store)
     return true;
 }
 
-static void add_name(struct redis_store *store, struct slice key)
+/* The name of a key of Redis; absent: none of ours, or a heartbeat. */
+static struct slice name_of(const struct redis_store *store, char buf[REVOCATION_KEY_BYTES],
+                            struct slice key)
 {
-    if (!slice_starts_with(key, SLICE(REVOCATION_PREFIX)) ||
-        slice_starts_with(key, SLICE(HEARTBEAT_PREFIX))) {
-        return;
+    struct slice prefix = store->options.prefix;
+
+    if (!slice_starts_with(key, prefix) ||
+        slice_starts_with(slice_skip(key, prefix.len), SLICE(HEARTBEAT))) {
+        return SLICE_ABSENT;
     }
+    return revocation_name_of(buf, prefix, key);
+}
+
+static void add_name(struct redis_store *store, struct slice name)
+{
     struct revocation_filter *all[] = { store->current, store->previous, store->next };
-    for (unsigned i = 0; i < 3; i++) {
+
+    for (unsigned i = 0; i < 3 && !slice_is_absent(name); i++) {
         if (all[i] != NULL) {
-            revocation_filter_add(all[i], key);
+            revocation_filter_add(all[i], name);
         }
     }
 }
@@ -254,8 +264,9 @@ static bool take_page(struct redis_store *store, const struct redis_reply *reply
     }
     const struct redis_reply *names = reply->items[1];
     for (size_t i = 0; i < names->count; i++) {
-        struct slice name = names->items[i]->text;
-        if (!slice_is_absent(name) && !slice_starts_with(name, SLICE(HEARTBEAT_PREFIX))) {
+        char buf[REVOCATION_KEY_BYTES];
+        struct slice name = name_of(store, buf, names->items[i]->text);
+        if (!slice_is_absent(name)) {
             revocation_filter_add(store->next, name);
         }
     }
@@ -294,8 +305,10 @@ static void on_page(void *arg, int err, const struct redis_reply *reply)
 
 static void scan_next(struct redis_store *store)
 {
+    char pattern[REVOCATION_MAX_PREFIX + 2];
+    int len = snprintf(pattern, sizeof(pattern), "%.*s*", SLICE_FMT(store->options.prefix));
     struct slice argv[6] = { SLICE("SCAN"),  slice_str(store->cursor),
-                             SLICE("MATCH"), SLICE(REVOCATION_PREFIX "*"),
+                             SLICE("MATCH"), slice_of(pattern, (size_t)len),
                              SLICE("COUNT"), SLICE(SCAN_COUNT) };
 
     send_or_doubt(store, store->data, 6, argv, on_page);
@@ -312,9 +325,9 @@ static void on_heartbeat_written(void *arg, int err, const struct redis_reply *r
 static void send_heartbeat(struct redis_store *store)
 {
     char life[24];
-    int len =
-        snprintf(store->heartbeat_key, sizeof(store->heartbeat_key), "%s%s:%llu", HEARTBEAT_PREFIX,
-                 store->instance, (unsigned long long)++store->heartbeat_count);
+    int len = snprintf(store->heartbeat_key, sizeof(store->heartbeat_key),
+                       "%.*s" HEARTBEAT "%s:%llu", SLICE_FMT(store->options.prefix),
+                       store->instance, (unsigned long long)++store->heartbeat_count);
     store->heartbeat = slice_of(store->heartbeat_key, (size_t)len);
     len = snprintf(life, sizeof(life), "%llu",
                    (unsigned long long)(store->options.max_staleness_ms * 2 + 5000));
@@ -398,12 +411,13 @@ static void on_pushed(void *arg, const struct redis_reply *message)
         return;
     }
     for (size_t i = 0; i < names->count; i++) {
-        struct slice name = names->items[i]->text;
-        if (slice_is_absent(name)) {
+        char buf[REVOCATION_KEY_BYTES];
+        struct slice key = names->items[i]->text;
+        if (slice_is_absent(key)) {
             continue;
         }
-        is_back = is_back || slice_eq(name, store->heartbeat);
-        add_name(store, name);
+        is_back = is_back || slice_eq(key, store->heartbeat);
+        add_name(store, name_of(store, buf, key));
     }
     /* Last: what came with it must be in the filter before the lease is longer. */
     if (is_back) {
@@ -434,7 +448,7 @@ static void start_tracking(struct redis_store *store)
     int len = snprintf(id, sizeof(id), "%lld", store->feed_id);
     struct slice argv[8] = { SLICE("CLIENT"),   SLICE("TRACKING"),         SLICE("ON"),
                              SLICE("REDIRECT"), slice_of(id, (size_t)len), SLICE("BCAST"),
-                             SLICE("PREFIX"),   SLICE(REVOCATION_PREFIX) };
+                             SLICE("PREFIX"),   store->options.prefix };
 
     send_or_doubt(store, store->data, 8, argv, on_tracking);
 }
@@ -588,7 +602,7 @@ struct redis_store *redis_store_new(struct loop *loop, struct resolver *resolver
         store->watch = redis_watch_new(loop, resolver, &store->options.redis, on_sentinel, store);
     }
     if (options->kept != NULL && store->data != NULL) {
-        store->restore = revocation_restore_new(store->data, options->kept,
+        store->restore = revocation_restore_new(store->data, options->prefix, options->kept,
                                                 store->options.redis.command_timeout_ms);
     }
     if (store->data == NULL || store->feed == NULL ||

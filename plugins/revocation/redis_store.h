@@ -11,6 +11,7 @@
 
 #include "core/redis.h"
 #include "plugins/revocation/filter.h"
+#include "plugins/revocation/keys.h"
 #include "plugins/revocation/local_store.h"
 
 enum redis_store_cause { /* of a synchronisation */
@@ -26,6 +27,7 @@ struct redis_store;
 
 struct redis_store_options {
     struct redis_options redis;
+    struct slice prefix; /* of all keys, borrowed; at most REVOCATION_MAX_PREFIX bytes */
     uint64_t expected_items;
     double false_positive_rate;
     uint64_t max_staleness_ms;

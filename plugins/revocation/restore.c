@@ -12,6 +12,7 @@
 
 struct revocation_restore {
     struct redis *redis;
+    struct slice prefix;
     struct local_store *kept;
     unsigned timeout_ms;
 
@@ -61,7 +62,8 @@ static bool send_one(void *arg, const struct local_entry *kept)
         return true;
     }
     memcpy(entry.key, kept->key.ptr, kept->key.len);
-    if (revocation_put(restore->redis, restore->timeout_ms, &entry, now, on_put, restore) < 0) {
+    if (revocation_put(restore->redis, restore->prefix, restore->timeout_ms, &entry, now, on_put,
+                       restore) < 0) {
         restore->is_running = false;
         return false;
     }
@@ -99,13 +101,14 @@ void revocation_restore_begin(struct revocation_restore *restore)
     }
 }
 
-struct revocation_restore *revocation_restore_new(struct redis *redis, struct local_store *kept,
-                                                  unsigned timeout_ms)
+struct revocation_restore *revocation_restore_new(struct redis *redis, struct slice prefix,
+                                                  struct local_store *kept, unsigned timeout_ms)
 {
     struct revocation_restore *restore = calloc(1, sizeof(*restore));
 
     if (restore != NULL) {
         restore->redis = redis;
+        restore->prefix = prefix;
         restore->kept = kept;
         restore->timeout_ms = timeout_ms;
     }

@@ -9,9 +9,9 @@
 
 struct revocation_restore;
 
-/* Both are borrowed.  NULL: no memory. */
-struct revocation_restore *revocation_restore_new(struct redis *redis, struct local_store *kept,
-                                                  unsigned timeout_ms);
+/* All are borrowed.  NULL: no memory. */
+struct revocation_restore *revocation_restore_new(struct redis *redis, struct slice prefix,
+                                                  struct local_store *kept, unsigned timeout_ms);
 /* Before the client. NULL is fine. */
 void revocation_restore_free(struct revocation_restore *restore);
 /* Go through all of it from the start, unless that is under way.  Ends by itself when the connection is

@@ -18,6 +18,7 @@ struct revocation_writer {
     struct loop *loop;
     struct resolver *resolver;
     struct redis *redis;
+    struct slice prefix; /* borrowed from the settings */
     struct offload *offload;
     struct local_store *local;
     unsigned timeout_ms;
@@ -105,8 +106,8 @@ static void on_redis(void *arg, int err, const struct redis_reply *reply)
 static int put_redis(struct revocation_writer *writer, const struct revocation_entry *entry)
 {
     writer->is_answered = false;
-    return wait_for_answer(writer, revocation_put(writer->redis, writer->timeout_ms, entry,
-                                                  clock_unix(), on_redis, writer));
+    return wait_for_answer(writer, revocation_put(writer->redis, writer->prefix, writer->timeout_ms,
+                                                  entry, clock_unix(), on_redis, writer));
 }
 
 static int open_redis(struct revocation_writer *writer, const struct revocation_settings *settings)
@@ -118,6 +119,7 @@ static int open_redis(struct revocation_writer *writer, const struct revocation_
     if (writer->timeout_ms < MIN_WAIT_MS) {
         writer->timeout_ms = MIN_WAIT_MS;
     }
+    writer->prefix = settings->redis.prefix;
     writer->resolver = resolver_new(writer->loop);
     if (writer->resolver != NULL) {
         writer->redis = redis_new(writer->loop, writer->resolver, &settings->client, &ops, writer);
@@ -241,7 +243,8 @@ int revocation_writer_put(struct revocation_writer *writer, const struct revocat
 
 int revocation_writer_find(struct revocation_writer *writer, struct slice key)
 {
-    struct slice argv[2] = { SLICE("EXISTS"), key };
+    char buf[REVOCATION_REDIS_KEY_BYTES];
+    struct slice argv[2] = { SLICE("EXISTS"), revocation_redis_key(buf, writer->prefix, key) };
     int64_t value;
 
     if (writer->redis == NULL) {

@@ -97,14 +97,14 @@ class Sentinel:
 
     NAME = "jwtgate-test"
 
-    def __init__(self, folder, master, quorum=1):
+    def __init__(self, folder, master, quorum=1, down_after_ms=1000):
         self.port, self.file = free_port(), pathlib.Path(folder) / "sentinel.conf"
         self.file.parent.mkdir(exist_ok=True)
         self.file.write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {self.file.parent}\n"
             f"sentinel monitor {self.NAME} 127.0.0.1 {master.port} {quorum}\n"
             f"sentinel auth-pass {self.NAME} {PASSWORD}\n"
-            f"sentinel down-after-milliseconds {self.NAME} 1000\nsentinel failover-timeout {self.NAME} 3000\n")
+            f"sentinel down-after-milliseconds {self.NAME} {down_after_ms}\nsentinel failover-timeout {self.NAME} 3000\n")
         self.process = None
         self.start()
 

@@ -133,6 +133,25 @@ def test_a_user_of_few_rights_and_a_database(start, backend, scratch, servers):
     assert redis.cli("-n", "2", "EXISTS", "blocklist:jti:bad") == "1"
 
 
+def test_keys_begin_with_what_is_configured(start, backend, scratch, servers):
+    redis = Redis(scratch)
+    servers.append(redis)
+    gateway = start(configuration(backend, {"url": f"redis://127.0.0.1:{redis.port}", "prefix": "app/{revoked}:"}),
+                    environment=ENVIRONMENT)
+    redis.revoke("of-another-list")
+    redis.command("SET", "app/{revoked}:jti:theirs", "1", "EX", "600")
+    done = subprocess.run([BINARY, "revoke", "--jti", "ours", "-c", gateway.file], capture_output=True, text=True,
+                          timeout=30, check=False, env=gateway.environment)
+    assert done.returncode == 0, done.stderr
+    assert redis.command("EXISTS", "app/{revoked}:jti:ours") == "1"
+    time.sleep(STALENESS)
+    for path in ("/filtered", "/strict"):
+        assert [ask(gateway, path, jti) for jti in ("of-another-list", "theirs", "ours")] == [200, 401, 401]
+    done = subprocess.run([BINARY, "revocations", "check", "--jti", "ours", "-c", gateway.file], capture_output=True,
+                          timeout=30, check=False, env=gateway.environment)
+    assert done.returncode == 0
+
+
 # --- sentinels -----------------------------------------------------------------------------------
 
 
@@ -244,6 +263,8 @@ def test_a_replica_that_a_sentinel_names_is_not_followed(start, backend, pair, s
     ({"sentinels": ["b:x"], "master_name": "m"}, '"b:x" is not the address of a sentinel'),
     ({"sentinels": [], "master_name": "m"}, "sentinels"),
     ({"url": "redis://a", "database": 2}, '"database" is for "sentinels"'),
+    ({"url": "redis://a", "prefix": "block*"}, "cannot begin a key"),
+    ({"url": "redis://a", "prefix": ""}, "prefix"),
     ({"url": "redis://a", "tls": {}}, "not encrypted"),
     ({"url": "rediss://a", "tls": {"cert_file": "x"}}, "only one of"),
     ({"url": "rediss://a", "tls": {"ca_file": "missing.pem"}}, "revocation.redis.tls.ca_file"),

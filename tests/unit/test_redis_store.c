@@ -109,6 +109,7 @@ static void setup(void)
                                                        .command_timeout_ms = 200,
                                                        .max_queue = 64,
                                                        .max_reply_bytes = 1 << 20 },
+                                            .prefix = SLICE("blocklist:"),
                                             .expected_items = 1000,
                                             .false_positive_rate = 0.0001,
                                             .max_staleness_ms = 500,
@@ -149,6 +150,22 @@ START_TEST(what_is_there_before_the_start_is_found)
     ck_assert_uint_eq(atomic_load(&filter->kinds), 1u << REVOCATION_CLIENT);
     ck_assert_uint_eq(seen.synced[REDIS_STORE_START], 1);
     ck_assert_uint_eq(bloom_count(filter->bloom), 2); /* no heartbeats */
+}
+END_TEST
+
+START_TEST(another_prefix_is_another_list)
+{
+    block("blocklist:jti:not-mine");
+    block("other:jti:early");
+    options.prefix = SLICE("other:");
+    start_store();
+    RUN_UNTIL(is_live());
+    ck_assert(may_have("blocklist:jti:early"));
+    ck_assert(!may_have("blocklist:jti:not-mine"));
+    block("other:before:sub:x");
+    RUN_UNTIL(may_have("blocklist:before:sub:x"));
+    ck_assert_uint_eq(atomic_load(&filter->kinds), 1u << REVOCATION_SUB);
+    ck_assert_uint_eq(bloom_count(filter->bloom), 2);
 }
 END_TEST
 
@@ -359,6 +376,7 @@ int main(void)
     tcase_set_timeout(tcase, 50);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, what_is_there_before_the_start_is_found);
+    tcase_add_test(tcase, another_prefix_is_another_list);
     tcase_add_test(tcase, what_any_client_writes_arrives);
     tcase_add_test(tcase, the_lease_runs_on_for_as_long_as_heartbeats_come_back);
     tcase_add_test(tcase, a_lost_connection_is_doubt_until_the_next_synchronisation);
