@@ -100,60 +100,55 @@ static void fill_entry(struct diag *diag, struct diag_entry *entry, const struct
         is_short && where->end_column > where->column ? where->end_column - where->column : 1;
 }
 
-__attribute__((format(printf, 5, 0))) static void add(struct diag *diag, struct diag_entry *entry,
-                                                      const char *path, const char *remedy,
+__attribute__((format(printf, 5, 0))) static void add(struct diag *diag,
+                                                      const struct diag_entry *begun,
+                                                      const struct json *where, bool is_key,
                                                       const char *format, va_list args)
 {
-    entry->path = copy_text(diag, path);
-    entry->remedy = copy_text(diag, remedy);
+    struct diag_entry *entry = take_slot(diag, begun->severity);
+
+    if (entry == NULL) {
+        return;
+    }
+    *entry = *begun;
+    fill_entry(diag, entry, where, is_key);
+    entry->path = copy_text(diag, begun->path);
+    entry->remedy = copy_text(diag, begun->remedy);
     entry->message = format_text(diag, format, args);
 }
 
 void diag_at(struct diag *diag, enum diag_severity severity, const struct json *where,
              const char *path, const char *remedy, const char *format, ...)
 {
-    struct diag_entry *entry = take_slot(diag, severity);
+    const struct diag_entry entry = { .severity = severity, .path = path, .remedy = remedy };
     va_list args;
 
-    if (entry == NULL) {
-        return;
-    }
-    *entry = (struct diag_entry){ .severity = severity };
-    fill_entry(diag, entry, where, false);
     va_start(args, format);
-    add(diag, entry, path, remedy, format, args);
+    add(diag, &entry, where, false, format, args);
     va_end(args);
 }
 
 void diag_at_key(struct diag *diag, enum diag_severity severity, const struct json *where,
                  const char *path, const char *remedy, const char *format, ...)
 {
-    struct diag_entry *entry = take_slot(diag, severity);
+    const struct diag_entry entry = { .severity = severity, .path = path, .remedy = remedy };
     va_list args;
 
-    if (entry == NULL) {
-        return;
-    }
-    *entry = (struct diag_entry){ .severity = severity };
-    fill_entry(diag, entry, where, true);
     va_start(args, format);
-    add(diag, entry, path, remedy, format, args);
+    add(diag, &entry, where, true, format, args);
     va_end(args);
 }
 
 void diag_lint(struct diag *diag, const char *rule, const struct json *where, const char *path,
                const char *remedy, const char *format, ...)
 {
-    struct diag_entry *entry = take_slot(diag, DIAG_WARNING);
+    const struct diag_entry entry = {
+        .severity = DIAG_WARNING, .rule = rule, .path = path, .remedy = remedy
+    };
     va_list args;
 
-    if (entry == NULL) {
-        return;
-    }
-    *entry = (struct diag_entry){ .severity = DIAG_WARNING, .rule = rule };
-    fill_entry(diag, entry, where, false);
     va_start(args, format);
-    add(diag, entry, path, remedy, format, args);
+    add(diag, &entry, where, false, format, args);
     va_end(args);
 }
 

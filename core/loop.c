@@ -370,7 +370,8 @@ void loop_call_cancel(struct loop_call *call)
     call->cancelled = call->queued;
 }
 
-static void calls_run(struct loop *loop)
+/* Take all queued calls out and do `with` to each that was not cancelled. */
+static void calls_take(struct loop *loop, void (*with)(struct loop *loop, struct loop_call *call))
 {
     struct loop_call *call = loop->first_call;
 
@@ -381,28 +382,26 @@ static void calls_run(struct loop *loop)
         call->queued = false;
         call->cancelled = false;
         if (!cancelled) {
-            call->fn(call);
+            with(loop, call);
         }
         call = next;
     }
 }
 
+static void call_run(struct loop *loop, struct loop_call *call)
+{
+    call->fn(call);
+}
+
+static void calls_run(struct loop *loop)
+{
+    calls_take(loop, call_run);
+}
+
 /* Calls that wait for the next turn: the memory of the cancelled ones may go with this turn. */
 static void calls_drop_cancelled(struct loop *loop)
 {
-    struct loop_call *call = loop->first_call;
-
-    loop->first_call = loop->last_call = NULL;
-    while (call != NULL) {
-        struct loop_call *next = call->next;
-        bool cancelled = call->cancelled;
-        call->queued = false;
-        call->cancelled = false;
-        if (!cancelled) {
-            loop_defer(loop, call);
-        }
-        call = next;
-    }
+    calls_take(loop, loop_defer);
 }
 
 void loop_free_later(struct loop *loop, struct loop_grave *link, void *ptr,

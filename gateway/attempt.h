@@ -6,7 +6,7 @@
  * and BODY (relay.c): a server may answer before it has all of it. */
 #pragma once
 
-#include "core/h1_parser.h"
+#include "core/h1_body.h"
 #include "core/sm.h"
 #include "gateway/request.h"
 #include "gateway/upstream.h"

@@ -2,6 +2,7 @@
 /* HTTP/1.1 downstream: heads and bodies from the connection's input, answers to its output.  One
  * request at a time; what a client sends ahead (pipelining) waits in the input. */
 #include "core/clock.h"
+#include "core/h1_body.h"
 #include "core/h1_parser.h"
 #include "core/h1_writer.h"
 #include "core/log.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The first byte is the kind of body, the second the content length; the rest is the input. */
-#include "core/h1_parser.h"
+#include "core/h1_body.h"
 
 #include <stdlib.h>
 

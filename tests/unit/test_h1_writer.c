@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "core/h1_body.h"
 #include "core/h1_parser.h"
 #include "core/h1_writer.h"
 
