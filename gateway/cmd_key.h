@@ -20,3 +20,13 @@ int cmd_read_jwks(const char *file, struct jwks_set **ret) MUST_CHECK;
 int cmd_write_file(const char *file, mode_t mode, struct slice content) MUST_CHECK;
 /* Standard input ("-") or a file without newlines at its end, at most `size`; said on stderr. */
 int cmd_read_text(const char *file, char *ret, size_t size, size_t *ret_len) MUST_CHECK;
+
+/* cmd_key_make.c */
+
+/* A new key in memory; bits: of RSA.  Said on stderr: ERR_CRYPTO. */
+int cmd_key_generate(const struct jwa *alg, int bits, struct jwa_key *ret) MUST_CHECK;
+/* The private key (0600) or the secret, or else the public key (0644), into a new file as
+ * cmd_write_file() does. */
+int cmd_key_write(const char *file, const struct jwa_key *key, bool is_private) MUST_CHECK;
+/* What --bits says: 2048, 3072, 4096; NULL: the default; -1: nothing good for the algorithm. */
+int cmd_key_bits(const char *text, const struct jwa *alg);

@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `jwtgate keys`: make keys and show them. */
+#include "gateway/cmd_keys.h"
+
 #include "gateway/cmd.h"
 #include "gateway/cmd_config.h"
 #include "gateway/cmd_key.h"
+#include "plugins/issuer/issuer.h"
 #include "plugins/jwt/jwt_auth.h"
-
-#include <openssl/bio.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/rand.h>
-#include <openssl/rsa.h>
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SECRET_BYTES   32u
 #define MAX_FILES      64u
 #define MAX_JSON_BYTES ((size_t)1 << 20)
-#define DEFAULT_BITS   2048
 
 struct arguments {
     struct cmd_line *line;
@@ -26,40 +20,10 @@ struct arguments {
     const char *files[MAX_FILES];
     size_t file_count;
     const char *alg, *bits, *output, *config;
-    bool as_json;
+    bool as_json, is_init, is_forced;
 };
 
 /* ---- generate ---- */
-
-static EVP_PKEY *make_pkey(const struct jwa *alg, int bits)
-{
-    switch (alg->key_type) {
-    case JWA_KEY_OCT: break;
-    case JWA_KEY_RSA: return EVP_RSA_gen((unsigned)bits);
-    case JWA_KEY_P256: return EVP_EC_gen("P-256");
-    case JWA_KEY_P384: return EVP_EC_gen("P-384");
-    case JWA_KEY_P521: return EVP_EC_gen("P-521");
-    case JWA_KEY_ED25519: return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    }
-    return NULL;
-}
-
-static int write_pem(const char *file, mode_t mode, EVP_PKEY *pkey, bool is_private)
-{
-    BIO *bio = BIO_new(BIO_s_secmem());
-    char *text = NULL;
-    int err = ERR_CRYPTO;
-
-    if (bio != NULL &&
-        (is_private ? PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL)
-                    : PEM_write_bio_PUBKEY(bio, pkey)) == 1) {
-        long len = BIO_get_mem_data(bio, &text);
-
-        err = cmd_write_file(file, mode, slice_of(text, (size_t)len));
-    }
-    BIO_free(bio);
-    return err;
-}
 
 /* "a.pem" -> "a.pub.pem", "a" -> "a.pub"; malloc'ed. */
 static char *public_name(const char *file)
@@ -75,54 +39,18 @@ static char *public_name(const char *file)
     return name;
 }
 
-static int write_pair(const char *file, const char *public_file, EVP_PKEY *pkey)
+static int write_key(const char *file, const char *public_file, const struct jwa_key *key)
 {
-    int err = write_pem(file, 0600, pkey, true);
+    int err = cmd_key_write(file, key, true);
 
-    if (err < 0) {
+    if (err < 0 || public_file == NULL) {
         return err;
     }
-    err = write_pem(public_file, 0644, pkey, false);
+    err = cmd_key_write(public_file, key, false);
     if (err < 0) {
         unlink(file); /* ours: it was made a moment ago */
     }
     return err;
-}
-
-/* Hex text, so that the file's bytes are the secret for everybody who reads it. */
-static int make_secret(const char *file, struct jwa_key *ret)
-{
-    uint8_t random[SECRET_BYTES];
-    char text[2 * SECRET_BYTES + 2];
-    int err = ERR_CRYPTO;
-
-    if (RAND_priv_bytes(random, sizeof(random)) == 1) {
-        for (size_t i = 0; i < sizeof(random); i++) {
-            snprintf(text + 2 * i, 3, "%02x", random[i]);
-        }
-        text[2 * SECRET_BYTES] = '\n';
-        err = jwa_key_from_secret((const uint8_t *)text, 2 * SECRET_BYTES, ret);
-    }
-    if (err == 0) {
-        err = cmd_write_file(file, 0600, slice_of(text, 2 * SECRET_BYTES + 1));
-    }
-    OPENSSL_cleanse(random, sizeof(random));
-    OPENSSL_cleanse(text, sizeof(text));
-    return err;
-}
-
-static int make_pair(const struct jwa *alg, int bits, const char *file, const char *public_file,
-                     struct jwa_key *ret)
-{
-    EVP_PKEY *pkey = make_pkey(alg, bits);
-    const char *why;
-
-    if (pkey == NULL || jwa_key_from_pkey(pkey, ret, &why) < 0) {
-        EVP_PKEY_free(pkey);
-        fputs("jwtgate keys: OpenSSL could not make the key\n", stderr);
-        return ERR_CRYPTO;
-    }
-    return write_pair(file, public_file, pkey);
 }
 
 static void print_made(const struct arguments *args, const struct jwa *alg, const char *kid,
@@ -157,22 +85,6 @@ static void print_made(const struct arguments *args, const struct jwa *alg, cons
     }
 }
 
-static int read_bits(const struct arguments *args, const struct jwa *alg)
-{
-    if (args->bits == NULL) {
-        return DEFAULT_BITS;
-    }
-    for (int bits = 2048; bits <= 4096 && alg->key_type == JWA_KEY_RSA; bits += 1024) {
-        char text[8];
-
-        snprintf(text, sizeof(text), "%d", bits);
-        if (strcmp(args->bits, text) == 0) {
-            return bits;
-        }
-    }
-    return -1;
-}
-
 static int generate(const struct arguments *args)
 {
     const struct jwa *alg = jwa_find(slice_str(args->alg == NULL ? "RS256" : args->alg));
@@ -187,18 +99,19 @@ static int generate(const struct arguments *args)
                                "EdDSA, HS256 and their kin",
                                args->alg);
     }
-    int bits = read_bits(args, alg);
+    int bits = cmd_key_bits(args->bits, alg);
 
     if (args->output == NULL || args->file_count > 0 || bits < 0) {
         return cmd_usage_error(args->line, bits < 0 ? "--bits is 2048, 3072 or 4096, for RSA"
                                                     : "generate needs -o FILE and nothing else");
     }
-    if (alg->key_type == JWA_KEY_OCT) {
-        err = make_secret(args->output, &key);
-    } else {
+    err = cmd_key_generate(alg, bits, &key);
+    if (err == 0 && alg->key_type != JWA_KEY_OCT) {
         public_file = public_name(args->output);
-        err = public_file == NULL ? ERR_NO_MEMORY
-                                  : make_pair(alg, bits, args->output, public_file, &key);
+        err = public_file == NULL ? ERR_NO_MEMORY : 0;
+    }
+    if (err == 0) {
+        err = write_key(args->output, public_file, &key);
     }
     if (err == 0) {
         err = jwk_thumbprint(&key, kid);
@@ -290,59 +203,93 @@ static int jwks(const struct arguments *args)
 
 /* ---- list ---- */
 
-static void list_key(const struct provider *provider, const struct jwk *jwk, struct json_writer *w)
+/* `state`: of a key that token_issuer signs with; NULL: of a provider. */
+static void list_key(struct slice owner, struct slice kid, const struct jwa_key *key,
+                     const char *state, struct json_writer *w)
 {
     char text[64], print[JWK_THUMBPRINT_BYTES + 1] = "-";
-    const char *what = jwk_describe(&jwk->key, text, sizeof(text));
-    struct slice kid = slice_is_absent(jwk->kid) ? SLICE("-") : jwk->kid;
+    const char *what = jwk_describe(key, text, sizeof(text));
 
-    if (jwk->key.type != JWA_KEY_OCT && jwk_thumbprint(&jwk->key, print) < 0) {
+    kid = slice_is_absent(kid) ? SLICE("-") : kid;
+    if (key->type != JWA_KEY_OCT && jwk_thumbprint(key, print) < 0) {
         snprintf(print, sizeof(print), "?");
     }
     if (w == NULL) {
-        printf("%-16.*s  %-24.*s  %-12s  %s\n", SLICE_FMT(provider->element.name), SLICE_FMT(kid),
-               what, print);
+        printf("%-16.*s  %-24.*s  %-12s  %-43s  %s\n", SLICE_FMT(owner), SLICE_FMT(kid), what,
+               print, state == NULL ? "-" : state);
         return;
     }
     json_write_begin(w, NULL, '{');
-    json_write_string(w, "provider", provider->element.name);
+    json_write_string(w, "provider", owner);
     json_write_string(w, "kid", kid);
     json_write_string(w, "key", slice_str(what));
     json_write_string(w, "thumbprint", slice_str(print));
+    if (state != NULL) {
+        json_write_string(w, "state", slice_str(state));
+    }
     json_write_end(w, '}');
+}
+
+static void list_providers(const struct provider_list *providers, struct json_writer *w)
+{
+    for (size_t p = 0; p < providers->count; p++) {
+        const struct provider *one = providers->items[p];
+
+        for (size_t k = 0; k < one->key_count; k++) {
+            list_key(one->element.name, one->keys[k].kid, &one->keys[k].key, NULL, w);
+        }
+    }
+}
+
+static void list_issuer(const struct issuer *issuer, struct json_writer *w)
+{
+    for (size_t k = 0; issuer != NULL && k < issuer->keys->count; k++) {
+        const struct signing_key *one = &issuer->keys->keys[k];
+
+        list_key(SLICE("token_issuer"), slice_str(one->kid), &one->key, key_state_name(one->state),
+                 w);
+    }
 }
 
 static int list(const struct arguments *args)
 {
     int exit_code;
     struct config *config = cmd_load_config(args->config, &exit_code);
-    struct json_writer w;
+    struct json_writer writer, *w = args->as_json ? &writer : NULL;
 
     if (config == NULL) {
         return exit_code;
     }
-    const struct provider_list *providers = jwt_providers(cmd_top(config, &jwt_plugin));
-
-    json_writer_init(&w, MAX_JSON_BYTES);
-    json_write_begin(&w, NULL, '[');
-    if (!args->as_json) {
-        printf("%-16s  %-24s  %-12s  %s\n", "PROVIDER", "KID", "KEY", "THUMBPRINT");
+    json_writer_init(&writer, MAX_JSON_BYTES);
+    json_write_begin(&writer, NULL, '[');
+    if (w == NULL) {
+        printf("%-16s  %-24s  %-12s  %-43s  %s\n", "PROVIDER", "KID", "KEY", "THUMBPRINT", "STATE");
     }
-    for (size_t p = 0; p < providers->count; p++) {
-        for (size_t k = 0; k < providers->items[p]->key_count; k++) {
-            list_key(providers->items[p], &providers->items[p]->keys[k], args->as_json ? &w : NULL);
-        }
+    list_providers(jwt_providers(cmd_top(config, &jwt_plugin)), w);
+    list_issuer(issuer_of_top(cmd_top(config, &issuer_plugin)), w);
+    json_write_end(&writer, ']');
+    if (w != NULL && !w->failed) {
+        printf("%.*s\n", (int)w->len, w->buf);
     }
-    json_write_end(&w, ']');
-    if (args->as_json && !w.failed) {
-        printf("%.*s\n", (int)w.len, w.buf);
-    }
-    json_writer_done(&w);
+    json_writer_done(&writer);
     config_unref(config);
     return EXIT_YES;
 }
 
 /* ---- the command ---- */
+
+static int rotate(const struct arguments *args)
+{
+    return keys_rotate(&(struct keys_rotation){
+        .line = args->line,
+        .config = args->config,
+        .alg = args->alg,
+        .bits = args->bits,
+        .begins = args->is_init,
+        .is_forced = args->is_forced,
+        .as_json = args->as_json,
+    });
+}
 
 static int dispatch(const struct arguments *args)
 {
@@ -350,6 +297,9 @@ static int dispatch(const struct arguments *args)
 
     if (strcmp(args->verb, "generate") == 0) {
         return generate(args);
+    }
+    if (strcmp(args->verb, "rotate") == 0 && args->file_count == 0) {
+        return rotate(args);
     }
     if (is_list && args->file_count == 0) {
         return list(args);
@@ -378,6 +328,8 @@ static int run(struct cmd_line *line)
         case 'o': args.output = line->value; break;
         case 'c': args.config = line->value; break;
         case 'j': args.as_json = true; break;
+        case 'i': args.is_init = true; break;
+        case 'f': args.is_forced = true; break;
         case CMD_WORD:
             if (args.verb == NULL) {
                 args.verb = line->value;
@@ -391,16 +343,18 @@ static int run(struct cmd_line *line)
         }
     }
     if (args.verb == NULL) {
-        return cmd_usage_error(line, "say what: generate, list, jwks or thumbprint");
+        return cmd_usage_error(line, "say what: generate, list, jwks, thumbprint or rotate");
     }
     return dispatch(&args);
 }
 
-static const char *const words[] = { "generate", "list", "jwks", "thumbprint", NULL };
+static const char *const words[] = { "generate", "list", "jwks", "thumbprint", "rotate", NULL };
 
 static const struct cmd_option options[] = {
     { 'a', "alg", "ALG", "RS256 (default), ES256, ES384, EdDSA, HS256 and their kin", true },
     { 'b', "bits", "N", "of RSA: 2048 (default), 3072 or 4096", true },
+    { 'i', "init", NULL, "rotate: make the file of the keys and a first key", true },
+    { 'f', "force", NULL, "rotate: also when it is not safe yet", true },
     { 'o', "output", "FILE", "the private key or secret; never over a file that exists", false },
     CMD_OPTION_CONFIG,
     CMD_OPTION_JSON,
@@ -412,15 +366,20 @@ const struct command command_keys = {
     .usage = "generate [--alg ALG] [--bits N] -o FILE\n"
              "list [-c FILE] [--json]\n"
              "jwks [--alg ALG] FILE...\n"
-             "thumbprint FILE...",
-    .summary = "make keys and show them",
+             "thumbprint FILE...\n"
+             "rotate [-c FILE] [--init] [--force] [--alg ALG] [--json]",
+    .summary = "make keys, show them and rotate those that sign",
     .about = "generate writes a private key (mode 0600) and its public key beside it, or a\n"
              "secret, and prints its kid (RFC 7638).  list shows the keys of the\n"
-             "configuration, jwks the public keys of files as a set.",
+             "configuration, jwks the public keys of files as a set.  rotate takes the next\n"
+             "step with the keys that token_issuer signs with: a new key is published, then\n"
+             "signs, the old one retires and is removed.  A step that would break tokens is\n"
+             "refused with the time from which on it is safe.",
     .words = words,
     .options = options,
     .examples = "keys generate -o 2026-11.pem\n"
                 "keys generate --alg HS256 -o orders.secret\n"
-                "keys jwks 2026-11.pub.pem > jwks.json",
+                "keys jwks 2026-11.pub.pem > jwks.json\n"
+                "keys rotate -c jwtgate.jsonc",
     .run = run,
 };

@@ -172,6 +172,16 @@ const struct issuer *issuer_of(const struct option_context *ctx)
     return issuer_of_top(gw_top(ctx, &issuer_plugin));
 }
 
+struct key_ring_waits issuer_waits(const struct issuer *issuer)
+{
+    int64_t slack = (int64_t)(issuer->rotation_slack_ms + 999) / 1000;
+
+    return (struct key_ring_waits){
+        .published = (int64_t)(issuer->jwks_max_age_ms + 999) / 1000 + slack,
+        .retired = (int64_t)(issuer->access_token.ttl_ms + 999) / 1000 + slack,
+    };
+}
+
 static int load_keys(struct issuer *issuer, const struct option_context *ctx)
 {
     const struct signing_settings settings = {

@@ -54,6 +54,9 @@ const struct issuer *issuer_of(const struct option_context *ctx);
 /* The plugin's `top`, for commands. */
 const struct issuer *issuer_of_top(const void *top);
 
+/* How long the states of a rotation last. */
+struct key_ring_waits issuer_waits(const struct issuer *issuer);
+
 /* publish.c: make the documents and their endpoints; mistakes go to ctx->diag.  ERR_CONFIG,
  * ERR_NO_MEMORY, ERR_CRYPTO. */
 int issuer_publish(struct issuer *issuer, const struct option_context *ctx) MUST_CHECK;

@@ -4,6 +4,7 @@
 #include "plugins/jwt/key_file.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #define AT(field) offsetof(struct signing_spec, field)
 
@@ -132,8 +133,14 @@ static int load_list(struct signing_keys *keys, const struct option_list *list,
 
 static int read_ring(const struct key_place *at, const char *file, struct key_ring *ret)
 {
+    static const char remedy[] = "make it with: jwtgate keys rotate --init";
     struct key_bytes bytes = { 0 };
     const char *why = NULL;
+
+    if (access(file, F_OK) != 0) {
+        diag_at(at->ctx->diag, DIAG_ERROR, at->where, at->path, remedy, "%s does not exist", file);
+        return ERR_CONFIG;
+    }
     int err = key_read_file(at, file, true, &bytes);
 
     if (err < 0) {
@@ -142,8 +149,7 @@ static int read_ring(const struct key_place *at, const char *file, struct key_ri
     err = key_ring_read(slice_of(bytes.ptr, bytes.len), ret, &why);
     key_bytes_done(&bytes);
     if (err < 0) {
-        diag_at(at->ctx->diag, DIAG_ERROR, at->where, at->path,
-                "make one with: jwtgate keys rotate -o FILE", "%s: %s", file, why);
+        diag_at(at->ctx->diag, DIAG_ERROR, at->where, at->path, remedy, "%s: %s", file, why);
         return ERR_CONFIG;
     }
     return 0;
