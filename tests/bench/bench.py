@@ -4,6 +4,7 @@
 
   ./dev bench [--quick] [--rounds N] [--seconds N] [--only NAME,...] [--json FILE]
   ./dev bench --flood [--rounds N]     what tokens with random kids do to good ones
+  ./dev bench --tls [--help]           what TLS costs: bench_tls.py
 
 The gateway runs on CPU 0, wrk and the backend on CPU 1.  The headline is the gateway's CPU time per
 request (from /proc, over all its processes): on a shared machine it is steadier than requests per
@@ -109,12 +110,17 @@ def make_tokens(argument):
     return [sign(support.claims(**payload)) for _ in range(count)]
 
 
+def build_tools(tools):
+    """Programs of one file, each with what it is linked with."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    for tool, libraries in tools.items():
+        subprocess.run(["gcc", "-O2", "-D_GNU_SOURCE", "-o", WORK / tool, HERE / f"{tool}.c", *libraries], check=True)
+
+
 def prepare():
     from cryptography.hazmat.primitives import serialization
     import support
-    WORK.mkdir(parents=True, exist_ok=True)
-    for tool in ("backend", "floor"):
-        subprocess.run(["gcc", "-O2", "-D_GNU_SOURCE", "-o", WORK / tool, HERE / f"{tool}.c"], check=True)
+    build_tools({"backend": [], "floor": []})
     stamp = WORK / "rs256.txt"
     if stamp.exists() and time.time() - stamp.stat().st_mtime < 5 * 86400:
         return
@@ -255,13 +261,17 @@ def jwtgate_config(auth, workers, routes):
             **({"providers": providers} if providers else {}), "routes": table}
 
 
+def nginx_command(folder):
+    return [shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"]
+
+
 def command_of(program, auth, workers, routes, folder):
     values = {"dir": folder, "workers": workers, "port": PORT, "backend": BACKEND}
     if program == "floor":
         return [WORK / "floor", PORT, BACKEND]
     if program == "nginx":
         (folder / "nginx.conf").write_text(NGINX.format(**values))
-        return [shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"]
+        return nginx_command(folder)
     if program == "haproxy":
         (folder / "haproxy.cfg").write_text(HAPROXY.format(**values))
         return [shutil.which("haproxy", path="/usr/sbin:/usr/bin"), "-db", "-f", folder / "haproxy.cfg"]
@@ -288,13 +298,13 @@ def gateway(program, auth, workers, routes):
 # --- measuring ---------------------------------------------------------------------------------
 
 
-def load(connections, path, tokens, auth, seconds, cpus, threads=1, skip=0.0, pause_ms=0):
+def load(connections, path, tokens, auth, seconds, cpus, threads=1, skip=0.0, pause_ms=0, scheme="http"):
     out = WORK / "wrk.json"
     out.unlink(missing_ok=True)
     environment = dict(os.environ, TOKENS="" if auth == "none" else str(WORK / f"{'rs256' if auth == 'jwks' else auth}.txt"), REQ_PATH=path, OUT=str(out),
                        NTOK=str(TOKENS if tokens < 0 else tokens), SKIP=str(skip), PAUSE_MS=str(pause_ms))
     done = subprocess.run(["taskset", "-c", cpus, "wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s",
-                           HERE / "load.lua", f"http://127.0.0.1:{PORT}{path}"], env=environment, capture_output=True, text=True, check=False)
+                           HERE / "load.lua", f"{scheme}://127.0.0.1:{PORT}{path}"], env=environment, capture_output=True, text=True, check=False)
     if not out.exists():
         raise RuntimeError("wrk: " + done.stderr + done.stdout)
     return json.loads(out.read_text())
@@ -508,4 +518,5 @@ def main():
     return 1 if broken else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
