@@ -117,5 +117,6 @@ int tls_tickets_use(SSL_CTX *ctx)
 {
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets only: no state here */
     SSL_CTX_set_timeout(ctx, TICKET_LIFE_S);
+    (void)SSL_CTX_set_num_tickets(ctx, 1); /* each costs a write(); a resumed client gets another */
     return SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) == 1 ? 0 : ERR_CRYPTO;
 }
