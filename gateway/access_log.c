@@ -20,7 +20,7 @@
 #define LOG_PATH_BYTES    1024u /* bytes of values after escaping */
 #define LOG_MEDIUM_BYTES  256u
 #define LOG_SHORT_BYTES   128u
-#define LOG_SUBJECT_BYTES 8u /* of the hash: 16 hex digits */
+#define LOG_SUBJECT_BYTES (ACCESS_LOG_NAME_BYTES / 2) /* of the hash, in hex digits */
 
 struct log_line {
     size_t len;
@@ -123,8 +123,8 @@ static struct slice log_user_agent(const struct request *req)
 
 /* The subject, or with hash_subject the start of its SHA-256 in `buf`: the same for the same
  * subject, in all processes, so that lines can be joined without naming anyone. */
-static struct slice log_name(const struct request *req, enum gw_attr attr,
-                             char buf[2 * LOG_SUBJECT_BYTES])
+struct slice access_log_name(const struct request *req, enum gw_attr attr,
+                             char buf[ACCESS_LOG_NAME_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
     struct slice subject = req->attrs[attr];
@@ -138,7 +138,7 @@ static struct slice log_name(const struct request *req, enum gw_attr attr,
         buf[2 * i] = digits[hash[i] >> 4];
         buf[2 * i + 1] = digits[hash[i] & 15];
     }
-    return slice_of(buf, 2 * (size_t)LOG_SUBJECT_BYTES);
+    return slice_of(buf, ACCESS_LOG_NAME_BYTES);
 }
 
 static uint64_t log_upstream_ns(const struct request *req)
@@ -186,7 +186,7 @@ static void log_json_what(struct log_line *line, const struct request *req)
 
 static void log_json_result(struct log_line *line, const struct request *req)
 {
-    char hash[2 * LOG_SUBJECT_BYTES];
+    char hash[ACCESS_LOG_NAME_BYTES];
 
     if (req->status != 0) {
         line_number(line, SLICE(",\"status\":"), req->status);
@@ -196,7 +196,8 @@ static void log_json_result(struct log_line *line, const struct request *req)
     line_string(line, SLICE(",\"reason\":"), slice_str(req->reason), LOG_SHORT_BYTES);
     line_string(line, SLICE(",\"provider\":"), req->attrs[GW_ATTR_PROVIDER], LOG_SHORT_BYTES);
     line_string(line, SLICE(",\"kid\":"), req->attrs[GW_ATTR_KID], LOG_SHORT_BYTES);
-    line_string(line, SLICE(",\"sub\":"), log_name(req, GW_ATTR_SUBJECT, hash), LOG_MEDIUM_BYTES);
+    line_string(line, SLICE(",\"sub\":"), access_log_name(req, GW_ATTR_SUBJECT, hash),
+                LOG_MEDIUM_BYTES);
     line_string(line, SLICE(",\"client_id\":"), req->attrs[GW_ATTR_CLIENT_ID], LOG_SHORT_BYTES);
     line_string(line, SLICE(",\"jti\":"), req->attrs[GW_ATTR_JTI], LOG_SHORT_BYTES);
     line_number(line, SLICE(",\"request_bytes\":"), req->request_bytes);
@@ -205,7 +206,7 @@ static void log_json_result(struct log_line *line, const struct request *req)
 
 static void log_json_times(struct log_line *line, const struct request *req)
 {
-    char hash[2 * LOG_SUBJECT_BYTES];
+    char hash[ACCESS_LOG_NAME_BYTES];
     uint64_t total = req->end_ns - req->start_ns;
     uint64_t upstream = log_upstream_ns(req);
 
@@ -227,8 +228,8 @@ static void log_json_times(struct log_line *line, const struct request *req)
         line_number(line, SLICE(",\"retries\":"), req->tries - 1u);
     }
     line_string(line, SLICE(",\"tls_version\":"), slice_str(req->tls_version), LOG_SHORT_BYTES);
-    line_string(line, SLICE(",\"client_cert_subject\":"), log_name(req, GW_ATTR_CERT_SUBJECT, hash),
-                LOG_MEDIUM_BYTES);
+    line_string(line, SLICE(",\"client_cert_subject\":"),
+                access_log_name(req, GW_ATTR_CERT_SUBJECT, hash), LOG_MEDIUM_BYTES);
     line_string(line, SLICE(",\"client_cert_thumbprint\":"), req->attrs[GW_ATTR_CERT_THUMBPRINT],
                 LOG_SHORT_BYTES);
     line_string(line, SLICE(",\"user_agent\":"), log_user_agent(req), LOG_MEDIUM_BYTES);
@@ -264,14 +265,14 @@ static void log_combined(struct log_line *line, const struct request *req)
 {
     const struct http_request *head = &req->head;
     time_t now = (time_t)clock_unix();
-    char hash[2 * LOG_SUBJECT_BYTES];
+    char hash[ACCESS_LOG_NAME_BYTES];
     char date[40];
     struct tm tm;
 
     gmtime_r(&now, &tm);
     log_combined_word(line, req->client_ip);
     line_add(line, SLICE(" - "));
-    log_combined_word(line, log_name(req, GW_ATTR_SUBJECT, hash));
+    log_combined_word(line, access_log_name(req, GW_ATTR_SUBJECT, hash));
     line_add(line,
              slice_of(date, strftime(date, sizeof(date), " [%d/%b/%Y:%H:%M:%S +0000] \"", &tm)));
     if (head->method_name.len > 0) {

@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "core/loop.h"
 #include "gateway/admin_guard.h"
+#include "gateway/decisions.h"
 #include "gateway/gateway.h"
 #include "gateway/host.h"
 #include "gateway/metrics.h"
@@ -26,7 +27,8 @@
 struct admin_wait {
     struct admin_call *call; /* NULL: the request has ended */
     struct worker *control;
-    unsigned pending; /* answers to come */
+    unsigned pending;  /* answers to come */
+    uint64_t found_us; /* explain: when the request began that was found; 0: none was */
     bool is_reload;
 };
 
@@ -35,7 +37,7 @@ struct admin_call { /* the plugin's state of a request */
     struct admin_wait *wait; /* NULL: nothing is awaited */
     bool is_ready;           /* the wait is over */
     bool is_ok;              /* reload */
-    char *text;              /* metrics, reload: malloc'ed */
+    char *text;              /* metrics, reload, explain: malloc'ed */
     size_t text_len;
 };
 
@@ -374,6 +376,98 @@ static enum gw_verdict admin_reload(struct gw_call *call)
 
 static enum gw_verdict admin_index(struct gw_call *call);
 
+/* ---- what was decided about a request ---- */
+
+#define ADMIN_DECISION_BYTES 8192u
+
+static int admin_hex(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *found = c == '\0' ? NULL : strchr(digits, ascii_lower(c));
+
+    return found == NULL ? -1 : (int)(found - digits);
+}
+
+/* The value of `request_id=` in the query, without its escapes; absent: none, or a bad one. */
+static struct slice admin_request_id(const struct gw_call *call, char ret[DECISION_MAX_ID_BYTES])
+{
+    struct slice query = gw_query(call->req), name = SLICE("request_id=");
+    size_t len = 0;
+
+    if (query.len <= name.len || !slice_starts_with(query, name)) {
+        return SLICE_ABSENT;
+    }
+    for (size_t i = name.len; i < query.len; i++) {
+        bool is_escape = query.ptr[i] == '%' && i + 2 < query.len;
+        int high = is_escape ? admin_hex(query.ptr[i + 1]) : 0;
+        int low = is_escape ? admin_hex(query.ptr[i + 2]) : 0;
+
+        if (high < 0 || low < 0 || query.ptr[i] == '&' || len == DECISION_MAX_ID_BYTES) {
+            return SLICE_ABSENT;
+        }
+        ret[len++] = is_escape ? (char)(16 * high + low) : query.ptr[i];
+        i += is_escape ? 2 : 0;
+    }
+    return slice_of(ret, len);
+}
+
+/* Of several with one id, which clients behind trusted proxies can bring about, the newest counts. */
+static void admin_keep_decision(struct admin_wait *wait, const struct decision *decision)
+{
+    struct json_writer w;
+
+    if (decision->unix_us <= wait->found_us) {
+        return;
+    }
+    json_writer_init(&w, ADMIN_DECISION_BYTES);
+    decision_write(decision, &w);
+    if (!w.failed) {
+        wait->found_us = decision->unix_us;
+        free(wait->call->text);
+        wait->call->text = w.buf;
+        wait->call->text_len = w.len;
+        w.buf = NULL;
+    }
+    json_writer_done(&w);
+}
+
+static void admin_on_decision(void *arg, const struct decision *decision)
+{
+    struct admin_wait *wait = arg;
+
+    if (decision != NULL && wait->call != NULL) {
+        admin_keep_decision(wait, decision);
+    }
+    admin_wait_answered(wait);
+}
+
+static enum gw_verdict admin_on_explain(struct gw_call *call)
+{
+    const struct admin_call *state = call->state;
+
+    if (state->text == NULL) {
+        return state->is_ready ? admin_problem(call, 404, "No such request among the last ones")
+                               : admin_problem(call, 503, "A worker did not answer in time");
+    }
+    return admin_reply(call, 200, SLICE("application/json"),
+                       slice_of(state->text, state->text_len));
+}
+
+static enum gw_verdict admin_explain(struct gw_call *call)
+{
+    char id[DECISION_MAX_ID_BYTES];
+    struct slice wanted = admin_request_id(call, id);
+    struct admin_wait *wait = slice_is_absent(wanted) ? NULL : admin_wait_new(call);
+
+    if (wait == NULL) {
+        return slice_is_absent(wanted) ? admin_problem(call, 400, "Write ?request_id=ID") : GW_FAIL;
+    }
+    wait->pending = 1; /* itself, as in admin_livez() */
+    decisions_ask(admin_gateway(call), wanted, admin_on_decision, wait, &wait->pending);
+    admin_wait_answered(wait);
+    return admin_wait_join(call, ADMIN_ANSWER_MS, admin_on_explain);
+}
+
 static const struct admin_page admin_pages[] = {
     { { "/", 1 }, admin_index, "this list" },
     { { "/livez", 6 }, admin_livez, "200 while all workers answer (?verbose)" },
@@ -382,6 +476,7 @@ static const struct admin_page admin_pages[] = {
       admin_readyz,
       "200 when requests are served, 503 while draining (?verbose)" },
     { { "/metrics", 8 }, admin_metrics, "counters in Prometheus' text format" },
+    { { "/api/explain", 12 }, admin_explain, "what was decided about ?request_id=ID" },
 };
 #define ADMIN_PAGES (sizeof(admin_pages) / sizeof(admin_pages[0]))
 
@@ -391,7 +486,7 @@ static enum gw_verdict admin_index(struct gw_call *call)
     size_t len = 0;
 
     for (size_t i = 0; i < ADMIN_PAGES && len < sizeof(text) - 128; i++) {
-        len += (size_t)snprintf(text + len, sizeof(text) - len, "%-10s %.100s\n",
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%-12s %.100s\n",
                                 admin_pages[i].path.ptr, admin_pages[i].help);
     }
     return admin_reply(call, 200, ADMIN_TEXT, slice_of(text, len));

@@ -26,7 +26,7 @@
 
 struct arguments {
     struct cmd_line *line;
-    const char *config, *token_file, *at, *jwks;
+    const char *config, *token_file, *at, *jwks, *request_id;
     const char *method, *url;
     const char *fields[MAX_FIELDS];
     size_t field_count;
@@ -116,30 +116,6 @@ static int make_head(struct arguments *args, struct slice *ret)
 
 /* ---- the answer ---- */
 
-static void print_steps(const struct explain *explain)
-{
-    for (unsigned i = 0; i < EXPLAIN_STEPS; i++) {
-        const struct explain_line *line = &explain->lines[i];
-
-        printf("%2u %-11s %-11s %s\n", i + 1, explain_step_name((enum explain_step)i),
-               explain_state_name(line->state), line->detail);
-    }
-}
-
-static void print_steps_json(const struct explain *explain)
-{
-    fputs("\"steps\":[", stdout);
-    for (unsigned i = 0; i < EXPLAIN_STEPS; i++) {
-        const struct explain_line *line = &explain->lines[i];
-
-        printf("%s{\"step\":\"%s\",\"state\":\"%s\",\"detail\":", i == 0 ? "" : ",",
-               explain_step_name((enum explain_step)i), explain_state_name(line->state));
-        cmd_print_string(stdout, slice_str(line->detail));
-        fputc('}', stdout);
-    }
-    fputc(']', stdout);
-}
-
 /* Of our own answer; 0: the request would be forwarded. */
 static unsigned status_of(struct request *req)
 {
@@ -149,9 +125,8 @@ static unsigned status_of(struct request *req)
     return reply_build(req) == 0 ? req->response.status : outcome_status(req->outcome);
 }
 
-static void print_forwarded(const struct explain *explain)
+static void print_forwarded(const struct explain *explain, const struct request *req)
 {
-    const struct request *req = explain->req;
     const struct headers *added = &req->added_headers;
 
     printf("answer: forwarded to upstream %.*s", SLICE_FMT(req->route->upstream->element.name));
@@ -164,9 +139,8 @@ static void print_forwarded(const struct explain *explain)
     puts(explain->asks_revocation ? ", unless the token is revoked" : "");
 }
 
-static void print_answer(const struct explain *explain, unsigned status)
+static void print_answer(const struct explain *explain, const struct request *req, unsigned status)
 {
-    struct request *req = explain->req;
     struct slice challenge = headers_get_id(&req->response.headers, HEADER_WWW_AUTHENTICATE);
 
     if (explain->is_open) {
@@ -174,7 +148,7 @@ static void print_answer(const struct explain *explain, unsigned status)
         return;
     }
     if (status == 0) {
-        print_forwarded(explain);
+        print_forwarded(explain, req);
         return;
     }
     printf("answer: %u %.*s", status, SLICE_FMT(http_status_text(status)));
@@ -192,9 +166,8 @@ static void print_member(const char *name, struct slice value)
     }
 }
 
-static void print_json(const struct explain *explain, unsigned status)
+static void print_json(const struct explain *explain, const struct request *req, unsigned status)
 {
-    struct request *req = explain->req;
     bool passes = status == 0 && !explain->is_open;
 
     printf("{\"answer\":\"%s\"", explain->is_open ? "unknown" : passes ? "forwarded" : "refused");
@@ -221,7 +194,7 @@ static void print_json(const struct explain *explain, unsigned status)
         fputc('}', stdout);
     }
     fputc(',', stdout);
-    print_steps_json(explain);
+    explain_print_steps_json(explain);
     puts("}");
 }
 
@@ -252,9 +225,9 @@ static bool skip_revocation(struct arena *arena, struct request *req)
 
 static int tell(struct arguments *args, struct request *req)
 {
-    struct explain explain = {
-        .req = req, .now = clock_unix(), .arena = &args->arena, .has_jwks = args->jwks != NULL
-    };
+    struct explain explain = { .now = clock_unix(),
+                               .arena = &args->arena,
+                               .has_jwks = args->jwks != NULL };
     bool goes_on = request_decide(req);
 
     if (req->route != NULL) {
@@ -271,16 +244,20 @@ static int tell(struct arguments *args, struct request *req)
     while (goes_on) {
         goes_on = request_decide(req);
     }
+    explain.route = req->route;
+    explain.outcome = outcome_word(req->outcome);
+    explain.auth_reason = req->auth_reason;
+    explain.provider = req->attrs[GW_ATTR_PROVIDER];
     explain_tell(&explain);
     explain.is_open |= req->outcome == OUTCOME_NONE && req->sm.state < REQ_CONNECT;
     unsigned status = status_of(req);
 
     if (args->as_json) {
-        print_json(&explain, status);
+        print_json(&explain, req, status);
     } else {
         printf("%s %.*s    offline\n", args->method, SLICE_FMT(req->head.path));
-        print_steps(&explain);
-        print_answer(&explain, status);
+        explain_print_steps(&explain);
+        print_answer(&explain, req, status);
     }
     if (explain.is_open) {
         return EXIT_UNKNOWN;
@@ -419,6 +396,7 @@ static int read_arguments(struct arguments *args)
             break;
         case 't': args->at = line->value; break;
         case 'w': args->jwks = line->value; break;
+        case 'r': args->request_id = line->value; break;
         case 'j': args->as_json = true; break;
         case 'H':
             if (!is_field(line->value) || args->field_count == MAX_FIELDS) {
@@ -435,7 +413,13 @@ static int read_arguments(struct arguments *args)
         default: return line->exit_code;
         }
     }
-    return args->url != NULL ? -1 : cmd_usage_error(line, "name a method and a URL");
+    if (args->request_id != NULL && (args->method != NULL || args->field_count > 0 ||
+                                     args->token_file != NULL || args->at != NULL)) {
+        return cmd_usage_error(line, "--request-id names a request that was made already");
+    }
+    return args->url != NULL || args->request_id != NULL
+               ? -1
+               : cmd_usage_error(line, "name a method and a URL, or --request-id");
 }
 
 static int run(struct cmd_line *line)
@@ -451,9 +435,13 @@ static int run(struct cmd_line *line)
     if (config == NULL) {
         return exit_code;
     }
-    arena_init(&args.arena, NULL, 0, SCRATCH_BYTES);
-    exit_code = explain_with(&args, config);
-    arena_done(&args.arena);
+    if (args.request_id != NULL) {
+        exit_code = explain_served(config, args.request_id, args.as_json);
+    } else {
+        arena_init(&args.arena, NULL, 0, SCRATCH_BYTES);
+        exit_code = explain_with(&args, config);
+        arena_done(&args.arena);
+    }
     config_unref(config);
     return exit_code;
 }
@@ -464,6 +452,7 @@ static const struct cmd_option options[] = {
     { 'k', "token", "-", "the access token from standard input", true },
     { 'f', "token-file", "FILE", "the access token from a file", true },
     { 'w', "jwks", "FILE", "the keys that issuers publish, as a JWK set", true },
+    { 'r', "request-id", "ID", "a request that the running gateway has served", true },
     { 't', "at", "TIME", "instead of now: 2026-11-24T20:00:00Z, or UNIX seconds", true },
     CMD_OPTION_JSON,
     { .name = NULL },
@@ -471,13 +460,17 @@ static const struct cmd_option options[] = {
 
 const struct command command_explain = {
     .name = "explain",
-    .usage = "METHOD URL [-c FILE] [-H FIELD]... [--token -] [OPTIONS]",
+    .usage = "METHOD URL [-c FILE] [-H FIELD]... [--token -] [OPTIONS]\n"
+             "--request-id ID [-c FILE] [--json]",
     .summary = "say what would be done with a request, and why",
-    .about = "Send a request through the code of the server, without a server, and tell each\n"
-             "step.  No upstream is asked.\n"
-             "Exit codes: 0 passes, 1 would be refused, 2 wrong usage, 3 could not find out",
+    .about =
+        "Send a request through the code of the server, without a server, and tell each\n"
+        "step.  No upstream is asked.  With --request-id: ask the running gateway about one of\n"
+        "its last requests (X-Request-Id of the answer), of which it has kept no token.\n"
+        "Exit codes: 0 passes, 1 would be refused, 2 wrong usage, 3 could not find out",
     .options = options,
     .examples = "explain GET /orders/7 --token - < token\n"
-                "explain POST https://api.example.com/orders -H 'Content-Length: 0'",
+                "explain POST https://api.example.com/orders -H 'Content-Length: 0'\n"
+                "explain --request-id 01JDK0RZ3Q8YV5T6W7X8Y9Z0AB",
     .run = run,
 };

@@ -11,7 +11,7 @@ enum explain_state {
     EXPLAIN_FAILED,
     EXPLAIN_NOT_REACHED,
     EXPLAIN_NOT_NEEDED,
-    EXPLAIN_UNKNOWN, /* offline */
+    EXPLAIN_UNKNOWN, /* offline, or after a change of the configuration */
 };
 
 #define EXPLAIN_STEP_TABLE(X)                                                                      \
@@ -41,9 +41,19 @@ struct explain_line {
 };
 
 struct explain {
-    struct request *req;
-    const struct jwt_route *auth; /* NULL: the route is public, or there is none */
-    struct slice token;           /* absent: none */
+    /* What was decided. */
+    const struct config_route *route; /* NULL: none matched */
+    const char *outcome;              /* its word */
+    const char *auth_reason;          /* NULL: no decision about a token */
+    struct slice provider;            /* absent: none was chosen */
+    const struct jwt_route *auth;     /* NULL: the route is public, or there is none */
+
+    /* By a running gateway, which keeps no token: what the access log says of it. */
+    bool is_served;
+    struct slice kid, subject;
+
+    /* Or offline. */
+    struct slice token; /* absent: none */
     const struct token_source *source;
     int64_t now;
     struct arena *arena;
@@ -55,5 +65,10 @@ struct explain {
 
 /* Fill `lines`, when the request is decided. */
 void explain_tell(struct explain *explain);
+void explain_print_steps(const struct explain *explain);
+void explain_print_steps_json(const struct explain *explain); /* a member "steps" */
+
+/* `--request-id`: ask the running gateway's admin listener. */
+int explain_served(struct config *config, const char *id, bool as_json);
 const char *explain_step_name(enum explain_step step);
 const char *explain_state_name(enum explain_state state);

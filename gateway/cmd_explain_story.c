@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/clock.h"
 #include "gateway/cmd_explain.h"
+#include "gateway/cmd_print.h"
+
+#include <stdio.h>
 
 #define MAX_SHOWN 200
 
@@ -112,10 +115,10 @@ static const char *time_text(const struct explain *explain, const struct json *c
 
 /* ---- what was decided ---- */
 
-static enum jwt_reason reason_of(const struct request *req)
+static enum jwt_reason reason_of(const struct explain *explain)
 {
-    for (unsigned r = 0; req->auth_reason != NULL && r < JWT_REASONS; r++) {
-        if (strcmp(jwt_reason_name((enum jwt_reason)r), req->auth_reason) == 0) {
+    for (unsigned r = 0; explain->auth_reason != NULL && r < JWT_REASONS; r++) {
+        if (strcmp(jwt_reason_name((enum jwt_reason)r), explain->auth_reason) == 0) {
             return (enum jwt_reason)r;
         }
     }
@@ -124,7 +127,7 @@ static enum jwt_reason reason_of(const struct request *req)
 
 static const struct provider *provider_of(const struct explain *explain)
 {
-    struct slice name = explain->req->attrs[GW_ATTR_PROVIDER];
+    struct slice name = explain->provider;
 
     for (size_t i = 0; i < explain->auth->alternative_count; i++) {
         if (slice_eq(explain->auth->alternatives[i].provider->element.name, name)) {
@@ -146,9 +149,13 @@ static enum explain_step step_of_missing_claim(const struct said *said)
 }
 
 /* The step that refused; EXPLAIN_STEPS: none. */
-static enum explain_step failed_step(enum jwt_reason reason, const struct said *said)
+static enum explain_step failed_step(const struct explain *explain, const struct said *said)
 {
-    switch (reason) {
+    if (explain->auth_reason != NULL &&
+        strcmp(explain->auth_reason, "revocation_unavailable") == 0) {
+        return EXPLAIN_REVOCATION;
+    }
+    switch (reason_of(explain)) {
     case JWT_OK:
     case JWT_NO_MEMORY:
     case JWT_REASONS: return EXPLAIN_STEPS;
@@ -249,24 +256,29 @@ static const char *audiences_text(const struct explain *explain, const struct pr
     return text;
 }
 
-static const char *time_detail(const struct explain *explain, const struct said *said,
-                               const struct provider *provider)
+static const char *limits_text(const struct explain *explain, const struct provider *provider)
 {
-    const struct json *claims = said->claims;
     const char *max = provider->policy.max_lifetime_s == 0
                           ? "unlimited"
                           : duration_text(explain->arena, provider->policy.max_lifetime_s);
 
-    return text_of(arena_printf(
-        explain->arena, "%s, %s, %s (clock_skew %llds, max_lifetime %s)",
-        time_text(explain, claims, "exp"), time_text(explain, claims, "nbf"),
-        time_text(explain, claims, "iat"), (long long)provider->policy.clock_skew_s, max));
+    return text_of(arena_printf(explain->arena, "clock_skew %llds, max_lifetime %s",
+                                (long long)provider->policy.clock_skew_s, max));
 }
 
-static const char *scopes_detail(const struct explain *explain, const struct said *said,
-                                 const struct provider *provider)
+static const char *time_detail(const struct explain *explain, const struct said *said,
+                               const struct provider *provider)
 {
-    const struct json *scope = json_get(said->claims, SLICE("scope"));
+    const struct json *claims = said->claims;
+
+    return text_of(arena_printf(explain->arena, "%s, %s, %s (%s)",
+                                time_text(explain, claims, "exp"),
+                                time_text(explain, claims, "nbf"),
+                                time_text(explain, claims, "iat"), limits_text(explain, provider)));
+}
+
+static const char *needs_text(const struct explain *explain, const struct provider *provider)
+{
     const char *needs = "";
 
     for (size_t i = 0; i < explain->auth->alternative_count; i++) {
@@ -284,8 +296,17 @@ static const char *scopes_detail(const struct explain *explain, const struct sai
                                          needs[0] == '\0' ? "needs " : ", ", one->rule_count));
         }
     }
-    if (needs[0] == '\0') {
-        return "none needed";
+    return needs[0] == '\0' ? "none needed" : needs;
+}
+
+static const char *scopes_detail(const struct explain *explain, const struct said *said,
+                                 const struct provider *provider)
+{
+    const struct json *scope = json_get(said->claims, SLICE("scope"));
+    const char *needs = needs_text(explain, provider);
+
+    if (strcmp(needs, "none needed") == 0) {
+        return needs;
     }
     scope = scope == NULL ? json_get(said->claims, SLICE("scp")) : scope;
     return text_of(
@@ -327,6 +348,37 @@ static const char *detail_of(const struct explain *explain, const struct said *s
     return "";
 }
 
+/* Without the token: what the log says of it, and what was asked of it. */
+static const char *served_detail(const struct explain *explain, const struct provider *provider,
+                                 enum explain_step step)
+{
+    struct arena *arena = explain->arena;
+
+    if (provider == NULL) {
+        return "";
+    }
+    switch (step) {
+    case EXPLAIN_HEADER: return text_of(arena_printf(arena, "kid %s", quote(arena, explain->kid)));
+    case EXPLAIN_KEY:
+        return text_of(arena_printf(arena, "of provider %.*s", SLICE_FMT(provider->element.name)));
+    case EXPLAIN_ISSUER:
+        return text_of(arena_printf(arena, "needs %s", quote(arena, provider->issuer)));
+    case EXPLAIN_AUDIENCE:
+        return text_of(arena_printf(arena, "needs %s", audiences_text(explain, provider)));
+    case EXPLAIN_TIME: return limits_text(explain, provider);
+    case EXPLAIN_SCOPES: return needs_text(explain, provider);
+    case EXPLAIN_HEADERS:
+        return text_of(arena_printf(arena, "sub %s", quote(arena, explain->subject)));
+    case EXPLAIN_ROUTE:
+    case EXPLAIN_TOKEN:
+    case EXPLAIN_SIGNATURE:
+    case EXPLAIN_BINDING:
+    case EXPLAIN_REVOCATION:
+    case EXPLAIN_STEPS: break;
+    }
+    return "";
+}
+
 /* ---- all of it ---- */
 
 static void set_line(struct explain *explain, enum explain_step step, enum explain_state state,
@@ -337,10 +389,10 @@ static void set_line(struct explain *explain, enum explain_step step, enum expla
 
 static void tell_route(struct explain *explain)
 {
-    const struct config_route *route = explain->req->route;
+    const struct config_route *route = explain->route;
 
     if (route == NULL) {
-        set_line(explain, EXPLAIN_ROUTE, EXPLAIN_FAILED, outcome_word(explain->req->outcome));
+        set_line(explain, EXPLAIN_ROUTE, EXPLAIN_FAILED, explain->outcome);
         return;
     }
     bool is_exact = !slice_is_absent(route->match.exact);
@@ -357,20 +409,21 @@ static void tell_route(struct explain *explain)
 
 static void tell_auth(struct explain *explain)
 {
-    enum jwt_reason reason = reason_of(explain->req);
+    enum jwt_reason reason = reason_of(explain);
     const struct provider *provider = provider_of(explain);
     struct said said;
 
     read_said(explain, &said);
-    enum explain_step failed = failed_step(reason, &said);
+    enum explain_step failed = failed_step(explain, &said);
     /* Among several providers the issuer chooses, before anything else is looked at. */
     bool is_unchosen = failed == EXPLAIN_ISSUER && provider == NULL;
 
     for (unsigned i = EXPLAIN_TOKEN + 1; i < EXPLAIN_STEPS; i++) {
         enum explain_step step = (enum explain_step)i;
         bool is_reached = step < failed && !is_unchosen;
-        const char *detail =
-            is_reached || step == failed ? detail_of(explain, &said, provider, step) : "";
+        const char *detail = !is_reached && step != failed ? ""
+                             : explain->is_served          ? served_detail(explain, provider, step)
+                                                  : detail_of(explain, &said, provider, step);
 
         set_line(explain, step,
                  step == failed ? EXPLAIN_FAILED
@@ -382,31 +435,37 @@ static void tell_auth(struct explain *explain)
              token_detail(explain));
     struct explain_line *revocation = &explain->lines[EXPLAIN_REVOCATION];
 
-    if (revocation->state == EXPLAIN_OK) {
-        revocation->state = explain->asks_revocation ? EXPLAIN_UNKNOWN : EXPLAIN_NOT_NEEDED;
-        revocation->detail = explain->asks_revocation ? "only a running gateway knows" : "";
+    if (revocation->state == EXPLAIN_OK && !explain->asks_revocation) {
+        revocation->state = EXPLAIN_NOT_NEEDED;
+    } else if (revocation->state == EXPLAIN_OK && !explain->is_served) {
+        revocation->state = EXPLAIN_UNKNOWN;
+        revocation->detail = "only a running gateway knows";
     }
     explain->is_open = (failed == EXPLAIN_KEY || reason == JWT_SIGNATURE_INVALID) &&
-                       provider != NULL && provider->has_jwks && !explain->has_jwks;
+                       provider != NULL && provider->has_jwks && !explain->has_jwks &&
+                       !explain->is_served;
     if (explain->is_open) {
         explain->lines[failed].state = EXPLAIN_UNKNOWN;
     }
     if (failed < EXPLAIN_STEPS) {
         explain->lines[failed].detail = text_of(arena_printf(
             explain->arena, "%s%s-> %s", explain->lines[failed].detail,
-            explain->lines[failed].detail[0] == '\0' ? "" : "  ", jwt_reason_name(reason)));
+            explain->lines[failed].detail[0] == '\0' ? "" : "  ", explain->auth_reason));
     }
 }
 
 void explain_tell(struct explain *explain)
 {
     bool is_needed = explain->auth != NULL;
-    bool without = is_needed && explain->auth->is_optional && slice_is_absent(explain->token) &&
-                   reason_of(explain->req) == JWT_OK;
+    bool has_token = explain->is_served
+                         ? !slice_is_absent(explain->kid) || !slice_is_absent(explain->subject)
+                         : !slice_is_absent(explain->token);
+    bool without =
+        is_needed && explain->auth->is_optional && !has_token && reason_of(explain) == JWT_OK;
 
     for (unsigned i = 0; i < EXPLAIN_STEPS; i++) {
         set_line(explain, (enum explain_step)i,
-                 explain->req->route == NULL ? EXPLAIN_NOT_REACHED : EXPLAIN_NOT_NEEDED, "");
+                 explain->route == NULL ? EXPLAIN_NOT_REACHED : EXPLAIN_NOT_NEEDED, "");
     }
     tell_route(explain);
     if (without) {
@@ -414,4 +473,30 @@ void explain_tell(struct explain *explain)
     } else if (is_needed) {
         tell_auth(explain);
     }
+}
+
+/* ---- on standard output ---- */
+
+void explain_print_steps(const struct explain *explain)
+{
+    for (unsigned i = 0; i < EXPLAIN_STEPS; i++) {
+        const struct explain_line *line = &explain->lines[i];
+
+        printf("%2u %-11s %-11s %s\n", i + 1, explain_step_name((enum explain_step)i),
+               explain_state_name(line->state), line->detail);
+    }
+}
+
+void explain_print_steps_json(const struct explain *explain)
+{
+    fputs("\"steps\":[", stdout);
+    for (unsigned i = 0; i < EXPLAIN_STEPS; i++) {
+        const struct explain_line *line = &explain->lines[i];
+
+        printf("%s{\"step\":\"%s\",\"state\":\"%s\",\"detail\":", i == 0 ? "" : ",",
+               explain_step_name((enum explain_step)i), explain_state_name(line->state));
+        cmd_print_string(stdout, slice_str(line->detail));
+        fputc('}', stdout);
+    }
+    fputc(']', stdout);
 }

@@ -167,7 +167,8 @@ struct config {
     struct config_route service_routes[3]; /* by enum config_service; ADMIN and ECHO used */
     struct config_endpoint *endpoints;     /* of plugins; they come before the routes */
     size_t endpoint_count;
-    const char *public_path; /* admin.public_path or NULL */
+    const char *public_path;     /* admin.public_path or NULL */
+    uint64_t explained_requests; /* records of decisions.h per worker; 0: none */
     struct admin_token admin_token;
     struct config_access_log access_log;
     struct config_tracing tracing;

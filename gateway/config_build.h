@@ -21,6 +21,7 @@ struct config_top {
         struct config_address address; /* len 0: no admin listener */
         const char *public_path;
         struct secret_source token;
+        int64_t explained_requests;
     } admin;
     struct option_list upstreams; /* struct config_upstream */
     struct config_access_log access_log;

@@ -173,6 +173,9 @@ static const struct option admin_table[] = {
       .schema = "{\"type\":\"string\",\"pattern\":\"^/.*[^/]$\"}" },
     { "token", OPT_OBJECT, ADMIN(token), .sub = secret_options,
       .help = "Secret of those who may change something; without it nobody may." },
+    { "explained_requests", OPT_INT, ADMIN(explained_requests), .def = "1000", .min = 0,
+      .max = 1000000,
+      .help = "Decisions that each worker remembers for `jwtgate explain --request-id`." },
     { .name = NULL },
 };
 
@@ -449,6 +452,8 @@ void config_read_top(struct config_loader *loader, const char *echo_address)
     build_limits(&config->server.limits);
     build_listeners(loader, echo_address);
     config->public_path = top->admin.public_path;
+    config->explained_requests =
+        top->admin.address.len == 0 ? 0 : (uint64_t)top->admin.explained_requests;
     config->access_log = top->access_log;
     config->tracing.trust_any = top->tracing.trust == 0;
     config->upstreams = top->upstreams.items;

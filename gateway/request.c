@@ -12,6 +12,7 @@
 #include "gateway/chain.h"
 #include "gateway/codec.h"
 #include "gateway/conn.h"
+#include "gateway/decisions.h"
 #include "gateway/forward.h"
 #include "gateway/identify.h"
 #include "gateway/metrics.h"
@@ -168,6 +169,7 @@ static void finish(struct request *req)
     req->request_bytes = req->body.received;
     metrics_count_request(worker->metrics, req);
     access_log_write(req);
+    decisions_keep(worker, req);
     chain_end(req);
     buf_clear(&req->body.pending);
     buf_clear(&req->reply_body);

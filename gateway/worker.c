@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "gateway/chain.h"
 #include "gateway/conn.h"
+#include "gateway/decisions.h"
 #include "gateway/gateway.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
@@ -168,6 +169,7 @@ void worker_free(struct worker *worker)
     chain_jobs_done(worker);
     request_pool_clear(worker);
     metrics_free(worker->metrics);
+    decisions_free(worker->decisions);
     free(worker);
 }
 

@@ -14,6 +14,7 @@
 
 struct chain_job;
 struct conn;
+struct decisions;
 struct gateway;
 struct listener;
 struct metrics;
@@ -38,6 +39,7 @@ struct worker {
     struct resolver *resolver;
     struct metrics *metrics;
     struct sink_writer *access_log; /* NULL: off */
+    struct decisions *decisions;    /* NULL: none yet */
     struct listener *listeners;     /* a list */
     struct map peers;               /* listener.c: connections by address, for connections_per_ip */
     struct loop_timer accept_timer; /* listener.c: accept again after a lack of descriptors */

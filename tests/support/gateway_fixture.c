@@ -18,10 +18,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define START_MS    1000000u
-#define START_US    UINT64_C(1790000000000000)
-#define SPIN_TURNS  12u
-#define TEXT_BYTES  ((size_t)8 << 20)
+#define START_MS   1000000u
+#define START_US   UINT64_C(1790000000000000)
+#define SPIN_TURNS 12u
+#define TEXT_BYTES ((size_t)8 << 20)
 
 struct fixture fx;
 void (*fixture_on_enter)(bool enters);
@@ -45,6 +45,12 @@ enum router_result router_find(const struct router *router, struct slice host, s
     *ret_route = fx.routing == ROUTER_FOUND ? &fx.route : NULL;
     *ret_methods = fx.allowed_methods;
     return fx.routing;
+}
+
+struct slice access_log_name(const struct request *req, enum gw_attr attr,
+                             char buf[ACCESS_LOG_NAME_BYTES])
+{
+    return req->attrs[attr];
 }
 
 void access_log_write(const struct request *req)
