@@ -7,15 +7,14 @@
 #include "core/diag.h"
 #include "core/json.h"
 #include "gateway/cmd.h"
+#include "gateway/cmd_key.h"
 #include "gateway/config.h"
 #include "gateway/gateway.h"
+#include "plugins/issuer/client_secret.h"
 #include "plugins/jwt/jws.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
-#include <openssl/rsa.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,7 +27,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEMO_SECRET_BYTES   32u
 #define DEMO_TOKEN_LIFE_S   3600
 #define DEMO_ARENA_BYTES    (256u * 1024u)
 #define DEMO_MAX_FILE_BYTES 65536u
@@ -61,18 +59,23 @@ static const char demo_config[] =
     "      \"issuer\": \"https://internal.demo/\",\n"
     "      \"audiences\": [\"demo\"],\n"
     "      \"algorithms\": [\"HS256\"],\n"
-    "      \"keys\": [{ \"kid\": \"demo-hs\", \"secret\": { \"file\": \"hs256.secret\", "
-    "\"encoding\": "
-    "\"base64url\" } }],\n"
+    "      \"keys\": [{ \"kid\": \"demo-hs\", \"secret\": { \"file\": \"hs256.secret\" } }],\n"
     "      \"max_lifetime\": \"1h\"\n"
     "    },\n"
     "    \"corporate\": {\n"
     "      \"issuer\": \"https://corporate.demo/\",\n"
     "      \"audiences\": [\"demo\"],\n"
     "      \"algorithms\": [\"RS256\"],\n"
-    "      \"keys\": [{ \"kid\": \"demo-rs\", \"public_key_file\": \"rs256.pub.pem\" }],\n"
+    "      \"keys\": [{ \"token_issuer\": true }],\n"
     "      \"max_lifetime\": \"1h\"\n"
     "    }\n"
+    "  },\n"
+    "  // POST /oauth2/token for the clients of clients.jsonc; the keys are at\n"
+    "  // /.well-known/jwks.json.\n"
+    "  \"token_issuer\": {\n"
+    "    \"issuer\": \"https://corporate.demo/\",\n"
+    "    \"signing_keys\": [{ \"key_file\": \"rs256.pem\", \"use\": \"sign\" }],\n"
+    "    \"clients_file\": \"clients.jsonc\"\n"
     "  },\n"
     "  // The most specific route wins, not the first.  Each says who may pass.\n"
     "  \"routes\": {\n"
@@ -157,113 +160,73 @@ static int demo_close(FILE *file)
 
 /* ---- keys ---- */
 
-static int demo_make_secret(struct demo *demo)
+/* Use the key that is there, or make one. */
+static int demo_get_key(struct demo *demo, const char *name, enum jwa_id id, struct jwa_key *ret)
 {
-    uint8_t secret[DEMO_SECRET_BYTES];
-    char text[2 * DEMO_SECRET_BYTES];
-    size_t len;
-    FILE *file;
-
-    if (demo_has(demo, "hs256.secret")) {
-        return 0;
-    }
-    if (RAND_bytes(secret, sizeof(secret)) != 1) {
-        return ERR_CRYPTO;
-    }
-    len = base64url_encode(secret, sizeof(secret), text);
-    OPENSSL_cleanse(secret, sizeof(secret));
-    file = demo_create(demo, "hs256.secret", O_EXCL, 0600);
-    if (file == NULL) {
-        return ERR_IO;
-    }
-    fprintf(file, "%.*s\n", (int)len, text);
-    OPENSSL_cleanse(text, sizeof(text));
-    return demo_close(file);
-}
-
-static int demo_read_secret(struct demo *demo)
-{
-    const char *path = demo_path(demo, "hs256.secret");
-    char text[256] = "";
-    uint8_t secret[sizeof(text)];
-    size_t len = 0;
-    FILE *file = path == NULL ? NULL : fopen(path, "re");
+    const struct jwa *alg = jwa_by_id(id);
+    const char *path = demo_path(demo, name);
+    struct cmd_key key;
     int err;
 
-    if (file == NULL) {
-        return demo_complain("cannot read", path);
+    if (path == NULL) {
+        return ERR_NO_MEMORY;
     }
-    len = fread(text, 1, sizeof(text), file);
-    fclose(file);
-    if (len > 0 && text[len - 1] == '\n') {
-        len--;
+    if (!demo_has(demo, name)) {
+        err = cmd_key_generate(alg, cmd_key_bits(NULL, alg), ret);
+        return err < 0 ? err : cmd_key_write(path, ret, true);
     }
-    err = base64url_decode(slice_of(text, len), secret, &len);
-    if (err == 0) {
-        err = jwa_key_from_secret(secret, len, &demo->hs256);
+    err = cmd_key_read(path, &key);
+    if (err < 0) {
+        return err;
     }
-    OPENSSL_cleanse(text, sizeof(text));
-    OPENSSL_cleanse(secret, sizeof(secret));
-    if (err != 0) {
-        fprintf(stderr, "jwtgate demo: %s: not a secret in base64url; remove it\n", path);
-    }
-    return err;
-}
-
-static int demo_write_pair(struct demo *demo, EVP_PKEY *pkey)
-{
-    FILE *file = demo_create(demo, "rs256.pem", O_EXCL, 0600);
-    int done;
-
-    if (file == NULL) {
-        return ERR_IO;
-    }
-    done = PEM_write_PrivateKey(file, pkey, NULL, NULL, 0, NULL, NULL);
-    if (demo_close(file) != 0 || done != 1) {
-        return ERR_IO;
-    }
-    file = demo_create(demo, "rs256.pub.pem", O_TRUNC, 0644);
-    if (file == NULL) {
-        return ERR_IO;
-    }
-    done = PEM_write_PUBKEY(file, pkey);
-    return demo_close(file) != 0 || done != 1 ? ERR_IO : 0;
-}
-
-static int demo_make_pair(struct demo *demo)
-{
-    EVP_PKEY *pkey;
-    int err;
-
-    if (demo_has(demo, "rs256.pem")) {
-        return 0;
-    }
-    pkey = EVP_RSA_gen(2048);
-    if (pkey == NULL) {
-        return ERR_CRYPTO;
-    }
-    err = demo_write_pair(demo, pkey);
-    EVP_PKEY_free(pkey);
-    return err;
-}
-
-static int demo_read_pair(struct demo *demo)
-{
-    const char *path = demo_path(demo, "rs256.pem"), *why = "not a PEM private key; remove it";
-    FILE *file = path == NULL ? NULL : fopen(path, "re");
-    EVP_PKEY *pkey;
-
-    if (file == NULL) {
-        return demo_complain("cannot read", path);
-    }
-    pkey = PEM_read_PrivateKey(file, NULL, NULL, NULL);
-    fclose(file);
-    if (pkey == NULL || jwa_key_from_pkey(pkey, &demo->rs256, &why) != 0) {
-        fprintf(stderr, "jwtgate demo: %s: %s\n", path, why);
-        EVP_PKEY_free(pkey);
+    *ret = key.key;
+    if (!key.is_private || !jwa_key_fits(ret, alg)) {
+        fprintf(stderr, "jwtgate demo: %s: not a key for %.*s; remove it\n", path,
+                SLICE_FMT(alg->name));
         return ERR_BAD_INPUT;
     }
     return 0;
+}
+
+/* ---- the client ---- */
+
+/* Who may ask the gateway for a token: its secret in one file, a hash of it in another. */
+static int demo_make_client(struct demo *demo)
+{
+    char secret[CLIENT_SECRET_MADE_BYTES], hash[CLIENT_SECRET_TEXT_BYTES];
+    struct client_secret kept;
+    int err = demo_has(demo, "clients.jsonc") ? ERR_EXISTS : client_secret_generate(secret);
+
+    if (err < 0) {
+        return err == ERR_EXISTS ? 0 : err;
+    }
+    err = client_secret_keep(CLIENT_SECRET_SHA256, slice_str(secret), &kept);
+    if (err < 0) {
+        return err;
+    }
+    client_secret_write(&kept, hash);
+    FILE *file = demo_create(demo, "client.secret", O_TRUNC, 0600);
+
+    if (file == NULL) {
+        return ERR_IO;
+    }
+    fprintf(file, "%s\n", secret);
+    OPENSSL_cleanse(secret, sizeof(secret));
+    if (demo_close(file) != 0) {
+        return ERR_IO;
+    }
+    file = demo_create(demo, "clients.jsonc", O_EXCL, 0600);
+    if (file == NULL) {
+        return ERR_IO;
+    }
+    fprintf(
+        file,
+        "// Who may ask for tokens.  Change it with: jwtgate client\n"
+        "{\n  \"clients\": {\n    \"demo\": { \"secret_hash\": \"%s\",\n"
+        "              \"scopes\": [\"demo:read\", \"demo:admin\"], \"audiences\": [\"demo\"] }\n"
+        "  }\n}\n",
+        hash);
+    return demo_close(file);
 }
 
 /* ---- tokens ---- */
@@ -306,14 +269,17 @@ static char *demo_sign(const struct demo *demo, const struct demo_token *token)
 {
     const struct jwa *alg = jwa_by_id(token->is_rs256 ? JWA_RS256 : JWA_HS256);
     const struct jwa_key *key = token->is_rs256 ? &demo->rs256 : &demo->hs256;
-    struct slice kid = token->is_rs256 ? SLICE("demo-rs") : SLICE("demo-hs");
+    char kid[JWK_THUMBPRINT_BYTES + 1] = "demo-hs";
     char *text = NULL;
     struct json_writer w;
 
+    if (token->is_rs256 && jwk_thumbprint(key, kid) < 0) {
+        return NULL;
+    }
     json_writer_init(&w, 4096);
     demo_write_claims(&w, token);
     if (!w.failed) {
-        text = jws_sign(alg, key, kid, SLICE("at+jwt"), slice_of(w.buf, w.len));
+        text = jws_sign(alg, key, slice_str(kid), SLICE("at+jwt"), slice_of(w.buf, w.len));
     }
     json_writer_done(&w);
     return text;
@@ -461,6 +427,9 @@ static void demo_on_ready(struct gateway *gateway, const uint16_t *ports, void *
     demo_print_curl(demo->dir, "rs256.token", port, "/admin", "403: has not");
     demo_print_curl(demo->dir, "hs256.token", port, "/rs", "401: the wrong issuer's token");
     demo_print_curl(demo->dir, NULL, port, "/hs", "401: no token");
+    printf("  curl -i -u \"demo:$(cat '%s/client.secret')\" -d grant_type=client_credentials "
+           "http://127.0.0.1:%u/oauth2/token\n      # 200: a token for the client \"demo\"\n",
+           demo->dir, port);
     printf("\nadmin: http://127.0.0.1:%u/metrics /livez /readyz\nStop with Ctrl-C.\n\n", admin);
     fflush(stdout);
 }
@@ -489,19 +458,16 @@ static int demo_prepare(struct demo *demo)
     }
     err = demo_resolve_dir(demo);
     if (err == 0) {
-        err = demo_make_secret(demo);
+        err = demo_get_key(demo, "hs256.secret", JWA_HS256, &demo->hs256);
     }
     if (err == 0) {
-        err = demo_make_pair(demo);
+        err = demo_get_key(demo, "rs256.pem", JWA_RS256, &demo->rs256);
+    }
+    if (err == 0) {
+        err = demo_make_client(demo);
     }
     if (err == 0) {
         err = demo_make_config(demo);
-    }
-    if (err == 0) {
-        err = demo_read_secret(demo);
-    }
-    if (err == 0) {
-        err = demo_read_pair(demo);
     }
     return err == 0 ? demo_make_tokens(demo) : err;
 }

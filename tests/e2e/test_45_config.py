@@ -246,7 +246,14 @@ def test_the_demo_makes_what_it_needs_and_its_lines_work(scratch):
                 body = json.loads(done.stdout.split("\r\n\r\n", 1)[1] if "\r\n\r\n" in done.stdout else done.stdout.split("\n\n", 1)[1])
                 assert {"name": "x-user-id", "value": "alice"} in body["headers"]
                 assert not [h for h in body["headers"] if h["name"] == "authorization"]
-        for name in ("hs256.secret", "rs256.pem", "hs256.token"):
+            if line.endswith("/oauth2/token"):
+                token = re.search(r'"access_token":"([^"]+)"', done.stdout).group(1)
+                address = re.search(r"http://[0-9.:]+", line).group(0)
+                done = subprocess.run(["curl", "-i", "-H", f"Authorization: Bearer {token}", address + "/admin"],
+                                      capture_output=True, text=True, timeout=10, check=False)
+                assert done.stdout.startswith("HTTP/1.1 200 "), done
+        assert any(line.endswith("/oauth2/token") for line, _ in lines)
+        for name in ("hs256.secret", "rs256.pem", "hs256.token", "client.secret", "clients.jsonc"):
             assert (scratch / "d" / name).stat().st_mode & 0o077 == 0
         done = jwtgate("check", "--strict", "-c", scratch / "d" / "jwtgate.jsonc")
         assert done.returncode == 0, done.stderr
