@@ -13,7 +13,7 @@ struct request;
 /* Write the line of an ended request; nothing when the log is off, or for the admin listener (probes
  * and scrapes are no traffic). */
 void access_log_write(const struct request *req);
-/* A subject (which of the attributes) as the log shows it: itself, or with hash_subject a hash in `buf`; absent: none. */
+/* A name of a person (an attribute) as the log shows it: itself, or with hash_subject a hash in `buf`. */
 #define ACCESS_LOG_NAME_BYTES 16u
 struct slice access_log_name(const struct request *req, enum gw_attr attr,
                              char buf[ACCESS_LOG_NAME_BYTES]);
