@@ -6,7 +6,7 @@ import os
 import subprocess
 import urllib.parse
 
-from support import BINARY, config_for, free_port
+from support import BINARY, config_for, free_port, wait_until
 
 ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:exitcode=99", UBSAN_OPTIONS="halt_on_error=1:exitcode=99")
 
@@ -71,3 +71,9 @@ def token_request(*headers, **fields):
 def payload(token):
     part = token.split(".")[1]
     return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+
+def reload_and_wait(gateway):
+    before = gateway.log().count("reload done")
+    gateway.signal(1)
+    wait_until(lambda: gateway.log().count("reload done") > before, 10, "the reload's end")

@@ -6,25 +6,14 @@ import hmac
 import json
 import os
 import stat
-import subprocess
 import threading
 
-from support import BINARY
+import pytest
+
+from oauth_support import Issuer, add_client as add, jwtgate, reload_and_wait, token_request
+from support import wait_until
 
 CHOSEN = "correct horse battery staple"
-
-
-def jwtgate(*arguments, stdin=None, cwd=None):
-    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=60, cwd=cwd,
-                          check=False, input=stdin,
-                          env=dict(os.environ, ASAN_OPTIONS="detect_leaks=1:exitcode=99",
-                                   UBSAN_OPTIONS="halt_on_error=1:exitcode=99"))
-
-
-def add(file, client_id, *options, stdin=None):
-    done = jwtgate("client", "add", client_id, "-f", file, *options, stdin=stdin)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def listed(file):
@@ -146,3 +135,136 @@ def test_the_file_is_found_by_the_configuration(scratch):
     done = jwtgate("client", "list", cwd=scratch)
     assert done.returncode == 1 and "no token_issuer.clients_file" in done.stderr
     assert jwtgate("client", "list", "-c", "missing.jsonc", cwd=scratch).returncode == 3
+
+
+# --- at the token endpoint -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def issuer(scratch):
+    issuer = Issuer(scratch)
+    issuer.add("made", "--audience", "orders")
+    issuer.add("chosen", "--audience", "orders", chosen=CHOSEN)
+    return issuer
+
+
+def begin(start, backend, issuer, **limits):
+    """A gateway that believes X-Forwarded-For, so that a test has many addresses."""
+    return start(issuer.configuration(backend, token_issuer={"client_failures": limits} if limits else {},
+                                      server={"trusted_proxies": ["127.0.0.1/32"]}))
+
+
+def ask(gateway, issuer, client_id, secret=None, address="192.0.2.1"):
+    known = issuer.secrets.get(client_id, "x")
+    return gateway.ask(token_request(issuer.basic(client_id, secret or known), f"X-Forwarded-For: {address}"), timeout=30)
+
+
+def test_both_kinds_of_secrets_and_both_ways_to_send_them(start, backend, issuer):
+    gateway = begin(start, backend, issuer)
+    for client_id in ("made", "chosen"):
+        assert ask(gateway, issuer, client_id).status == 200
+        assert gateway.ask(token_request(client_id=client_id, client_secret=issuer.secrets[client_id])).status == 200
+        assert ask(gateway, issuer, client_id, issuer.secrets[client_id] + "x").status == 401
+        assert ask(gateway, issuer, client_id, issuer.secrets[client_id][:-1]).status == 401
+
+
+def shape(answer):
+    """What an answer says, without what differs in every answer."""
+    return answer.status, answer.body, [(k, v) for k, v in answer.fields if k not in ("date", "x-request-id")]
+
+
+def test_an_unknown_client_cannot_be_told_from_a_known_one(start, backend, issuer):
+    gateway = begin(start, backend, issuer)
+    answers = [ask(gateway, issuer, client_id, "wrong wrong wrong") for client_id in
+               ("made", "chosen", "nobody", "somebody", "made2")]
+    assert all(shape(answer) == shape(answers[0]) for answer in answers)
+    assert answers[0].status == 401 and answers[0].json()["error"] == "invalid_client"
+    reasons = [gateway.access_line(path="/oauth2/token", request_id=answer.get("x-request-id"))["reason"]
+               for answer in answers]
+    assert reasons == ["client_secret_wrong"] * 2 + ["client_unknown"] * 3, "but the operator can"
+
+
+def test_failures_of_one_address_are_limited(start, backend, issuer):
+    gateway = begin(start, backend, issuer, per_address=4, per_client=100, per="24s")
+    assert [ask(gateway, issuer, "made", f"guess{i}").status for i in range(5)] == [401] * 4 + [429]
+    limited = ask(gateway, issuer, "chosen")
+    assert (limited.status, limited.json()["error"]) == (429, "invalid_client")
+    assert int(limited.get("retry-after")) >= 1
+    assert ask(gateway, issuer, "made", "wrong").status == 429
+    assert ask(gateway, issuer, "made").status == 200, "its secret cannot be a guess"
+    assert ask(gateway, issuer, "chosen", address="192.0.2.2").status == 200
+    wait_until(lambda: ask(gateway, issuer, "chosen").status == 200, 20, "a failure is forgiven")
+    assert gateway.access_line(path="/oauth2/token", status=429)["reason"] == "client_failures_limited"
+
+
+def test_failures_of_one_ipv6_network_are_limited_together(start, backend, issuer):
+    gateway = begin(start, backend, issuer, per_address=4, per_client=100)
+    for i in range(4):
+        assert ask(gateway, issuer, "nobody", address=f"2001:db8:1:2::{i}").status == 401
+    assert ask(gateway, issuer, "nobody", address="2001:db8:1:2:ffff::1").status == 429
+    assert ask(gateway, issuer, "nobody", address="2001:db8:1:3::1").status == 401
+
+
+def test_failures_under_one_client_are_limited_wherever_they_come_from(start, backend, issuer):
+    gateway = begin(start, backend, issuer, per_address=100, per_client=4)
+    for client_id in ("chosen", "nobody"):
+        for i in range(4):
+            assert ask(gateway, issuer, client_id, "wrong", f"198.51.100.{i}").status == 401
+        assert ask(gateway, issuer, client_id, CHOSEN, "198.51.100.9").status == 429, client_id
+    for i in range(5):
+        assert ask(gateway, issuer, "made", "wrong", f"203.0.113.{i}").status == (401 if i < 4 else 429)
+    assert ask(gateway, issuer, "made").status == 200, "nobody can lock it out"
+
+
+def test_many_chosen_secrets_at_once_are_all_hashed(start, backend, issuer):
+    gateway = begin(start, backend, issuer)
+    statuses = []
+    threads = [threading.Thread(target=lambda: statuses.append(ask(gateway, issuer, "chosen").status)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert ask(gateway, issuer, "made").status == 200
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 4
+
+
+def test_a_reload_while_secrets_are_hashed(start, backend, issuer):
+    """Who began before it is judged by the file as it was, whatever becomes of it."""
+    gateway = begin(start, backend, issuer)
+    clients = [gateway.client(timeout=30) for _ in range(4)]
+    for client in clients:
+        client.send(token_request(issuer.basic("chosen")))
+    wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") > 0, 5, "hashing")
+    issuer.clients.write_text(issuer.clients.read_text().replace('"chosen"', '"gone"'))
+    reload_and_wait(gateway)
+    assert ask(gateway, issuer, "chosen").status == 401
+    for client in clients:
+        assert client.read("POST").status == 200
+        client.close()
+
+
+def test_a_stop_while_secrets_are_hashed(start, backend, issuer):
+    gateway = begin(start, backend, issuer)
+    with gateway.client(timeout=30) as client:
+        client.send(token_request(issuer.basic("chosen")))
+        wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") > 0, 5, "hashing")
+        gateway.signal(15)
+        assert client.read("POST").status == 200
+    gateway.stop()
+
+
+def test_mistakes_in_the_file_are_mistakes_of_the_configuration(start, backend, issuer, scratch):
+    file = scratch / "jwtgate.jsonc"
+    file.write_text(json.dumps(issuer.configuration(backend)))
+    assert jwtgate("check", "-c", file).returncode == 0
+    issuer.clients.write_text('{"clients": {\n  "a": {"secret_hash": "md5:x"}}}')
+    done = jwtgate("check", "-c", file)
+    assert done.returncode == 1
+    assert "clients.jsonc:2:24: error: clients.a.secret_hash: not the hash of a secret" in done.stderr
+    assert "md5:x" not in done.stderr
+    issuer.clients.chmod(0o644)
+    done = jwtgate("check", "-c", file)
+    assert done.returncode == 1 and "can be read by others" in done.stderr
+    issuer.clients.unlink()
+    done = jwtgate("check", "-c", file)
+    assert done.returncode == 1 and "make it with: jwtgate client add" in done.stderr

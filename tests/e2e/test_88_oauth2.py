@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from oauth_support import Issuer, payload, post, token_request
+from oauth_support import Issuer, payload, post, reload_and_wait, token_request
 from redis_support import PASSWORD, Redis
 from support import bearer, free_port, get, hs256, wait_until
 
@@ -252,7 +252,7 @@ def test_on_unavailable_allow_is_not_for_introspection(start, backend, redis, is
     assert passes(gateway, token) == 200
 
 
-@pytest.mark.parametrize("path", ["/oauth2/revoke", "/oauth2/introspect"])
+@pytest.mark.parametrize("path", ["/oauth2/token", "/oauth2/revoke", "/oauth2/introspect"])
 def test_requests_that_are_refused(start, backend, scratch, issuer, path):
     gateway = start(issuer.configuration(backend, **local(scratch)))
     basic = issuer.basic("billing")
@@ -338,9 +338,3 @@ def test_a_reload_takes_the_clients_file_alone(start, backend, scratch, issuer):
     gateway.signal(1)
     wait_until(lambda: gateway.log().count("reload failed") > before, 10, "the reload's end")
     assert issue(gateway, issuer, "late"), "the old file still counts"
-
-
-def reload_and_wait(gateway):
-    before = gateway.log().count("reload done")
-    gateway.signal(1)
-    wait_until(lambda: gateway.log().count("reload done") > before, 10, "the reload's end")
