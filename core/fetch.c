@@ -464,9 +464,13 @@ static bool fetch_set_options(struct fetch *fetch, const struct fetch_options *o
     const char *protocols = options->allow_http ? "https,http" : "https";
     bool ok = add_request_field(fetch, "Accept", options->accept) &&
               add_request_field(fetch, "If-None-Match", options->etag) &&
-              add_request_field(fetch, "If-Modified-Since", options->last_modified);
+              add_request_field(fetch, "If-Modified-Since", options->last_modified) &&
+              add_request_field(fetch, "Authorization", options->authorization);
 
     SET(CURLOPT_URL, options->url);
+    if (options->posts) {
+        SET(CURLOPT_POSTFIELDS, "");
+    }
     SET(CURLOPT_PROTOCOLS_STR, protocols);
     SET(CURLOPT_PRIVATE, (void *)fetch);
     SET(CURLOPT_ERRORBUFFER, fetch->detail);

@@ -24,6 +24,8 @@ struct fetch_options {
     const char *accept;        /* NULL: anything */
     const char *etag;          /* of what we have: If-None-Match; NULL: none */
     const char *last_modified; /* If-Modified-Since; NULL: none */
+    const char *authorization; /* NULL: none */
+    bool posts;                /* POST without a body, in place of GET */
 };
 
 struct fetch_answer {

@@ -3,6 +3,7 @@
 
 #include "core/headers.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "core/loop.h"
 #include "gateway/admin_guard.h"
 #include "gateway/decisions.h"
@@ -12,6 +13,7 @@
 #include "gateway/process.h"
 #include "gateway/reload.h"
 #include "gateway/request.h"
+#include "gateway/status.h"
 #include "gateway/worker.h"
 
 #include <stdio.h>
@@ -280,7 +282,10 @@ static enum gw_verdict admin_readyz(struct gw_call *call)
     struct admin_check checks[3 + PROCESS_MAX_CHECKS] = {
         { "config", true, NULL },
         { "listeners", __atomic_load_n(&gateway->ready, __ATOMIC_RELAXED), NULL },
-        { "not-draining", !__atomic_load_n(&gateway->draining, __ATOMIC_RELAXED), NULL },
+        { "not-draining",
+          !__atomic_load_n(&gateway->draining, __ATOMIC_RELAXED) &&
+              !__atomic_load_n(&gateway->leaving, __ATOMIC_RELAXED),
+          NULL },
     };
     const struct processes *processes = request_of_const(call->req)->view->processes;
     struct process_check check;
@@ -370,6 +375,38 @@ static enum gw_verdict admin_reload(struct gw_call *call)
         return admin_problem(call, 503, "No reload now");
     }
     return admin_wait_join(call, ADMIN_RELOAD_MS, admin_on_reload_end);
+}
+
+/* ---- status, drain, stop ---- */
+
+static enum gw_verdict admin_status(struct gw_call *call)
+{
+    struct json_writer writer;
+    enum gw_verdict verdict = GW_FAIL;
+
+    json_writer_init(&writer, 65536);
+    status_write(admin_gateway(call), request_of_const(call->req)->view, &writer);
+    if (!writer.failed) {
+        verdict =
+            admin_reply(call, 200, SLICE("application/json"), slice_of(writer.buf, writer.len));
+    }
+    json_writer_done(&writer);
+    return verdict;
+}
+
+static enum gw_verdict admin_drain(struct gw_call *call)
+{
+    __atomic_store_n(&admin_gateway(call)->leaving, true, __ATOMIC_RELAXED);
+    log_info("admin", "draining: not ready any more, serving until the stop");
+    return admin_reply(call, 200, ADMIN_TEXT,
+                       SLICE("not ready any more, serving until the stop\n"));
+}
+
+static enum gw_verdict admin_stop(struct gw_call *call)
+{
+    log_info("admin", "asked to stop");
+    gateway_ask_to_stop(admin_gateway(call));
+    return admin_reply(call, 202, ADMIN_TEXT, SLICE("stopping\n"));
 }
 
 /* ---- pages ---- */
@@ -477,8 +514,21 @@ static const struct admin_page admin_pages[] = {
       "200 when requests are served, 503 while draining (?verbose)" },
     { { "/metrics", 8 }, admin_metrics, "counters in Prometheus' text format" },
     { { "/api/explain", 12 }, admin_explain, "what was decided about ?request_id=ID" },
+    { { "/api/status", 11 }, admin_status, "what `jwtgate status` shows, as JSON" },
 };
 #define ADMIN_PAGES (sizeof(admin_pages) / sizeof(admin_pages[0]))
+
+/* By POST. */
+static const struct admin_action {
+    struct slice path;
+    enum admin_need need;
+    gw_hook_fn *fn;
+} admin_actions[] = {
+    { { "/reload", 7 }, ADMIN_RELOAD, admin_reload },
+    { { "/drain", 6 }, ADMIN_CHANGE, admin_drain },
+    { { "/stop", 5 }, ADMIN_CHANGE, admin_stop },
+};
+#define ADMIN_ACTIONS (sizeof(admin_actions) / sizeof(admin_actions[0]))
 
 static enum gw_verdict admin_index(struct gw_call *call)
 {
@@ -500,35 +550,45 @@ static bool admin_is_public(const struct request *req)
     return config->listeners[req->listener_index].service == CONFIG_PUBLIC;
 }
 
+static const struct admin_action *find_action(const struct request *req, struct slice path)
+{
+    for (size_t i = 0; i < ADMIN_ACTIONS && req->head.method == HTTP_POST; i++) {
+        if (slice_eq(path, admin_actions[i].path)) {
+            return &admin_actions[i];
+        }
+    }
+    return NULL;
+}
+
+static enum gw_verdict admin_page(struct gw_call *call, struct slice path)
+{
+    for (size_t i = 0; i < ADMIN_PAGES; i++) {
+        if (slice_eq(path, admin_pages[i].path)) {
+            return admin_pages[i].fn(call);
+        }
+    }
+    return admin_problem(call, 404, NULL);
+}
+
 static enum gw_verdict admin_on_request(struct gw_call *call)
 {
     struct request *req = request_of(call->req);
     struct slice path = gw_path(call->req);
+    const struct admin_action *action = admin_is_public(req) ? NULL : find_action(req, path);
+    enum gw_verdict verdict;
 
-    bool is_reload =
-        req->head.method == HTTP_POST && slice_eq(path, SLICE("/reload")) && !admin_is_public(req);
-
-    if (!is_reload && req->head.method != HTTP_GET && req->head.method != HTTP_HEAD) {
+    if (action == NULL && req->head.method != HTTP_GET && req->head.method != HTTP_HEAD) {
         req->allowed_methods = (1u << HTTP_GET) | (1u << HTTP_HEAD);
         return admin_problem(call, 405, "Only GET and HEAD are answered here");
     }
     if (admin_is_public(req)) {
         return admin_readyz(call); /* whatever its path is called there, never another page */
     }
-    enum gw_verdict verdict = admin_guard(call, is_reload ? ADMIN_RELOAD : ADMIN_READ);
+    verdict = admin_guard(call, action == NULL ? ADMIN_READ : action->need);
     if (verdict != GW_NEXT) {
         return verdict;
     }
-    if (is_reload) {
-        return admin_reload(call);
-    }
-    for (size_t i = 0; i < ADMIN_PAGES; i++) {
-        if (!slice_eq(path, admin_pages[i].path)) {
-            continue;
-        }
-        return admin_pages[i].fn(call);
-    }
-    return admin_problem(call, 404, NULL);
+    return action == NULL ? admin_page(call, path) : action->fn(call);
 }
 
 const struct gw_plugin admin_plugin = {

@@ -38,14 +38,18 @@ extern const struct command command_check;
 extern const struct command command_client;
 extern const struct command command_completion;
 extern const struct command command_demo;
+extern const struct command command_drain;
 extern const struct command command_explain;
 extern const struct command command_fmt;
 extern const struct command command_help;
 extern const struct command command_keys;
+extern const struct command command_reload;
 extern const struct command command_revocations;
 extern const struct command command_revoke;
 extern const struct command command_routes;
 extern const struct command command_run;
+extern const struct command command_status;
+extern const struct command command_stop;
 extern const struct command command_token;
 extern const struct command command_version;
 extern const struct command *const commands[]; /* in main.c; ends with NULL */

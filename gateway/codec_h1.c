@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "gateway/codec.h"
 #include "gateway/conn.h"
+#include "gateway/gateway.h"
 #include "gateway/metrics.h"
 #include "gateway/request.h"
 #include "gateway/worker.h"
@@ -373,7 +374,8 @@ static bool stays_open(struct conn *conn, const struct request *req, bool body_d
     int64_t most = server_of(conn)->limits.requests_per_connection;
 
     return body_done && req->head.keep_alive && conn->sm.state == CONN_OPEN &&
-           (most == 0 || conn->requests < most);
+           (most == 0 || conn->requests < most) &&
+           !__atomic_load_n(&conn->worker->gateway->leaving, __ATOMIC_RELAXED);
 }
 
 static int h1_send_interim(struct request *req, const struct http_response *res)

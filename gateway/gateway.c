@@ -223,6 +223,15 @@ static void gateway_begin_stop(struct gateway_run *run)
     gateway_drain(run);
 }
 
+void gateway_ask_to_stop(struct gateway *gateway)
+{
+    struct gateway_run *run = (struct gateway_run *)(void *)gateway;
+
+    if (run->phase == PHASE_SERVING) {
+        gateway_begin_stop(run);
+    }
+}
+
 static void gateway_on_stop_signal(int signo, void *arg)
 {
     struct gateway_run *run = arg;

@@ -29,6 +29,7 @@ struct gateway {
     uint64_t start_unix_us;
     bool ready; /* atomic: workers read both; listeners are open */
     bool draining;
+    bool leaving; /* atomic: not ready any more, but serving: before a stop (`jwtgate drain`) */
     struct metrics_job *metrics_jobs; /* scrapes under way (metrics.c) */
 
     /* Only the control thread looks at these. */
@@ -45,5 +46,7 @@ typedef void gateway_ready_fn(struct gateway *gateway, const uint16_t *ports, vo
 /* Serve `config` (a reference is taken) until a signal ends it; the exit code: 0 after a clean stop, 1
  * when it could not start. */
 int gateway_serve(struct config *config, gateway_ready_fn *on_ready, void *arg);
+/* Control thread: as SIGTERM does, once. */
+void gateway_ask_to_stop(struct gateway *gateway);
 /* `jwtgate run`: load the file, print errors, serve. 1: bad configuration, 3: no such file. */
 int gateway_run(const char *config_file);

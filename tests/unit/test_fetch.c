@@ -179,6 +179,21 @@ START_TEST(what_we_have_is_named_in_the_request)
 }
 END_TEST
 
+START_TEST(something_can_be_told_by_who_may)
+{
+    struct result result;
+
+    server.text = "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok";
+    server.len = strlen(server.text);
+    result = run("localhost", (struct fetch_options){ .posts = true, .authorization = "Bearer x" });
+    ck_assert_int_eq(result.err, 0);
+    ck_assert_uint_eq(result.status, 202);
+    ck_assert_int_eq(strncmp(server.head, "POST ", 5), 0);
+    ck_assert_ptr_nonnull(strstr(server.head, "Content-Length: 0\r\n"));
+    ck_assert_ptr_nonnull(strstr(server.head, "Authorization: Bearer x\r\n"));
+}
+END_TEST
+
 START_TEST(a_body_without_length_stops_at_the_limit)
 {
     struct result result =
@@ -362,6 +377,7 @@ int main(void)
     tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, a_body_and_its_fields_arrive);
     tcase_add_test(tcase, what_we_have_is_named_in_the_request);
+    tcase_add_test(tcase, something_can_be_told_by_who_may);
     tcase_add_test(tcase, a_body_without_length_stops_at_the_limit);
     tcase_add_test(tcase, a_redirect_is_not_followed);
     tcase_add_test(tcase, a_slow_answer_ends_with_the_time);
