@@ -17,6 +17,17 @@ struct fetch_options jwks_question(const struct jwks_options *options, const cha
     };
 }
 
+/* "application/json", "application/jwk-set+json", whatever the case. */
+static bool names_json(struct slice type)
+{
+    for (size_t i = 0; i + 4 <= type.len; i++) {
+        if (slice_eq_nocase(slice_of(type.ptr + i, 4), SLICE("json"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool type_may_be_json(struct slice type)
 {
     static const struct slice plain[] = { { "text/plain", 10 },
@@ -32,7 +43,7 @@ static bool type_may_be_json(struct slice type)
             return true;
         }
     }
-    return memmem(type.ptr, type.len, "json", 4) != NULL;
+    return names_json(type);
 }
 
 const char *jwks_answer_fault(const struct fetch_answer *answer, const char **ret_detail)

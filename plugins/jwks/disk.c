@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plugins/jwks/disk.h"
 
+#include "core/log.h"
 #include "core/map.h"
 
 #include <errno.h>
@@ -124,7 +125,73 @@ int disk_save(const char *path, struct slice text)
     return ok ? 0 : ERR_IO;
 }
 
-void disk_touch(const char *path)
+struct save {
+    struct offload_job job; /* first */
+    char *path, *names;
+    char *text;
+    size_t len;
+    int err;
+};
+
+static void save_free(struct save *save)
 {
-    (void)utimensat(AT_FDCWD, path, NULL, 0); /* it then counts as older than it is */
+    free(save->path);
+    free(save->names);
+    free(save->text);
+    free(save);
+}
+
+static void save_work(struct offload_job *job)
+{
+    struct save *save = (struct save *)(void *)job;
+
+    save->err = disk_save(save->path, slice_of(save->text, save->len));
+    if (save->err < 0) {
+        (void)unlink(save->path); /* it holds keys that may have been withdrawn */
+    }
+}
+
+static void log_failure(const char *path, const char *names)
+{
+    log_warning("jwks", "cannot keep the keys on disk provider=%s file=%s", names, path);
+}
+
+static void save_done(struct offload_job *job)
+{
+    struct save *save = (struct save *)(void *)job;
+
+    if (save->err < 0) {
+        log_failure(save->path, save->names);
+    }
+    save_free(save);
+}
+
+void disk_save_later(struct offload *offload, struct loop *loop, const char *path,
+                     struct slice text, const char *names)
+{
+    struct save *save = calloc(1, sizeof(*save));
+
+    if (save == NULL) {
+        log_failure(path, names);
+        return;
+    }
+    save->job.work = save_work;
+    save->job.done = save_done;
+    save->path = strdup(path);
+    save->names = strdup(names);
+    save->text = malloc(text.len + 1);
+    save->len = text.len;
+    if (save->text != NULL) {
+        memcpy(save->text, text.ptr, text.len);
+    }
+    if (save->path == NULL || save->names == NULL || save->text == NULL ||
+        offload_submit(offload, loop, &save->job) < 0) {
+        log_failure(path, names);
+        save_free(save);
+    }
+}
+
+bool disk_touch(const char *path)
+{
+    return utimensat(AT_FDCWD, path, NULL, 0) == 0;
 }

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/clock.h"
+#include "core/offload.h"
 #include "plugins/jwks/store.h"
 
 #include <stdlib.h>
+
+#define MAX_SAVES 64u /* that wait for the disk */
 
 struct jwks_hub {
     unsigned refs;
     struct loop *loop;
     struct fetcher *fetcher;
+    struct offload *offload; /* NULL until the first copy is kept */
     struct jwks_store *stores;
 };
 
@@ -180,6 +184,14 @@ struct fetcher *hub_fetcher(struct jwks_hub *hub)
     return hub->fetcher;
 }
 
+struct offload *hub_offload(struct jwks_hub *hub)
+{
+    if (hub->offload == NULL) {
+        hub->offload = offload_new(1, MAX_SAVES);
+    }
+    return hub->offload;
+}
+
 struct jwks_hub *jwks_hub_new(struct gw_process *process)
 {
     struct jwks_hub *hub = calloc(1, sizeof(*hub));
@@ -210,5 +222,9 @@ void jwks_hub_unref(struct jwks_hub *hub)
     }
     require(hub->stores == NULL);
     fetcher_free(hub->fetcher);
+    if (hub->offload != NULL) {
+        offload_free(hub->offload);
+        loop_turn(hub->loop, false); /* the ends of the last copies; in a reload, they come later */
+    }
     free(hub);
 }

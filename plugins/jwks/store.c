@@ -174,12 +174,23 @@ static void store_hold(struct jwks_store *store, struct jwks_set *set)
     watches_tell(store);
 }
 
-static void store_save(const struct jwks_store *store, struct slice text)
+/* What has not changed is not written again. */
+static void store_save(const struct jwks_store *store, struct slice text, bool has_changed)
 {
-    if (store->file != NULL && disk_save(store->file, text) < 0) {
-        log_warning("jwks", "cannot keep the keys on disk provider=%s file=%s", store->names,
-                    store->file);
+    struct offload *offload;
+
+    if (store->file == NULL) {
+        return;
     }
+    if (!has_changed && disk_touch(store->file)) {
+        return;
+    }
+    offload = hub_offload(store->hub);
+    if (offload == NULL) {
+        log_warning("jwks", "no thread: the keys are not kept on disk provider=%s", store->names);
+        return;
+    }
+    disk_save_later(offload, store->loop, store->file, text, store->names);
 }
 
 /* Takes over `set`. */
@@ -194,8 +205,10 @@ static void store_take(struct jwks_store *store, struct jwks_set *set,
     store->held = NULL;
     keep_field(&store->etag, answer->etag);
     keep_field(&store->last_modified, answer->last_modified);
-    store_save(store, answer->body);
-    if (store->set != NULL && jwks_set_is_same(store->set, set)) {
+    bool has_changed = store->set == NULL || !jwks_set_is_same(store->set, set);
+
+    store_save(store, answer->body, has_changed);
+    if (!has_changed) {
         store->skipped = set->skipped; /* what cannot be used may be other keys than before */
         jwks_set_unref(set);           /* workers keep what they know about the old one */
     } else {
@@ -213,7 +226,7 @@ static void store_on_keys(struct jwks_store *store, const struct fetch_answer *a
     if (answer->err == 0 && answer->status == 304 && store->set != NULL && store->is_conditional) {
         watches_count_fetch(store, "not_modified", answer->duration_ms);
         if (store->file != NULL) {
-            disk_touch(store->file);
+            (void)disk_touch(store->file);
         }
         store_succeeded(store, answer);
         return;

@@ -61,6 +61,8 @@ void store_ask(struct jwks_store *store);
 /* ---- hub.c ---- */
 
 struct fetcher *hub_fetcher(struct jwks_hub *hub);
+/* For the copies on disk: one thread; NULL: there is none. */
+struct offload *hub_offload(struct jwks_hub *hub);
 /* Make the watch one of its source's store. ERR_NO_MEMORY. */
 int hub_join(struct jwks_hub *hub, struct jwks_watch *watch) MUST_CHECK;
 void hub_leave(struct jwks_watch *watch);
