@@ -269,6 +269,29 @@ def test_the_keys_of_the_last_run_serve_while_the_server_is_down(start, backend,
     assert status(gateway, keys[0].token()) == 503
 
 
+def test_the_copy_on_disk_is_written_when_keys_change_and_only_then(start, backend, issuer, keys, scratch):
+    folder = scratch / "cache"
+    folder.mkdir()
+    publish(issuer, keys[0])
+    gateway = start(config(backend, issuer, server={"cache_dir": str(folder)}))
+    file = wait_until(lambda: next(iter(folder.glob("*.json")), None), 5, "the copy")
+    first = file.stat()
+    wait_until(lambda: fetches(gateway, result="ok") >= 3, 10, "refreshes")
+    same = file.stat()
+    assert same.st_ino == first.st_ino and same.st_mtime > first.st_mtime, "confirmed, not written"
+    publish(issuer, keys[0], keys[1])
+    wait_until(lambda: file.stat().st_ino != first.st_ino, 10, "another file in its place")
+    assert json.loads(file.read_text()) == json.loads(key_set(keys[0], keys[1]))
+    file.unlink()
+    wait_until(file.exists, 10, "it is there again")
+    file.unlink()
+    folder.rmdir()
+    publish(issuer, keys[1])
+    gateway.logged("cannot keep the keys on disk", 10)
+    assert status(gateway, keys[1].token()) == 200
+    assert not list(scratch.glob("cache/*"))
+
+
 def test_a_signal_ends_the_wait_at_the_start(start, backend, issuer):
     issuer.on("/keys", hang)
     gateway = start(config(backend, issuer, server={"startup_timeout": "60s"}), wait=False)
