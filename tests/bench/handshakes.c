@@ -94,10 +94,11 @@ int main(int argc, char **argv)
     if (argc != 6) {
         return 2;
     }
-    int threads = atoi(argv[5]) < 64 ? atoi(argv[5]) : 64;
+    long wanted = strtol(argv[5], NULL, 10);
+    int threads = (int)(wanted < 64 ? wanted : 64);
     int version = strcmp(argv[3], "1.2") == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
 
-    address.sin_port = htons((unsigned short)atoi(argv[1]));
+    address.sin_port = htons((unsigned short)strtoul(argv[1], NULL, 10));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     resumes = strcmp(argv[4], "resumed") == 0;
     context = SSL_CTX_new(TLS_client_method());
