@@ -113,7 +113,7 @@ END_TEST
 
 START_TEST(there_is_a_limit)
 {
-    char *text = malloc(REVOCATION_BODY_MAX_ENTRIES * 16 + 64);
+    char *text = calloc(REVOCATION_BODY_MAX_ENTRIES + 4, 16);
 
     for (unsigned count = REVOCATION_BODY_MAX_ENTRIES; count <= REVOCATION_BODY_MAX_ENTRIES + 1;
          count++) {
