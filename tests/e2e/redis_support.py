@@ -15,13 +15,14 @@ PASSWORD = "a-password-of-redis"
 class Redis:
     """A redis-server of one test, spoken to as other services would: a plain client, redis-cli."""
 
-    def __init__(self, folder, *options, tls=None):
-        """`tls`: (certificate file, key file, authorities' file): then nothing else is spoken."""
+    def __init__(self, folder, *options, tls=None, master=None):
+        """`tls`: (certificate file, key file, authorities' file): then nothing else is spoken.  `master`: the Redis
+        that this one begins as a replica of."""
         self.port, self.folder, self.options, self.tls = free_port(), pathlib.Path(folder), options, tls
         self.process = None
-        self.start()
+        self.start(master)
 
-    def start(self):
+    def start(self, master=None):
         ports = ["--port", str(self.port)]
         if self.tls:
             cert, key, ca = self.tls
@@ -29,7 +30,8 @@ class Redis:
                      "--tls-ca-cert-file", ca]
         self.process = subprocess.Popen(
             ["redis-server", *ports, "--bind", "127.0.0.1", "--dir", str(self.folder),
-             "--save", "", "--requirepass", PASSWORD, "--masterauth", PASSWORD, *self.options],
+             "--save", "", "--requirepass", PASSWORD, "--masterauth", PASSWORD, *self.options,
+             *(["--replicaof", "127.0.0.1", str(master.port)] if master else [])],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(self.is_up, 10, "redis-server answers")
 

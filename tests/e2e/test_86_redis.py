@@ -162,7 +162,7 @@ def pair(scratch, servers):
         (scratch / name).mkdir()
     first = Redis(scratch / "first", "--repl-diskless-sync-delay", "0")
     servers.append(first)
-    second = Redis(scratch / "second", "--replicaof", "127.0.0.1", str(first.port))
+    second = Redis(scratch / "second", master=first)
     servers.append(second)
     sentinel = Sentinel(scratch / "sentinel", first)
     servers.append(sentinel)
