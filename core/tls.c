@@ -324,8 +324,10 @@ int tls_handshake(struct tls *tls)
     }
     tls->reads_by_write = false;
     tls->shaking = false;
-    tls->is_up = true;
-    return tls->server == NULL ? 0 : tls_peer_read(tls->ssl, &tls->peer);
+    int err = tls->server == NULL ? 0 : tls_peer_read(tls->ssl, &tls->peer);
+
+    tls->is_up = err == 0;
+    return err;
 }
 
 bool tls_has_input(const struct tls *tls)

@@ -24,6 +24,7 @@ struct config_limits {
     uint64_t header_bytes, uri_bytes, body_bytes;     /* 32 KiB, 8 KiB, 10 MiB */
     int64_t headers, connections, connections_per_ip; /* 100, 10000, 0 (off) */
     int64_t requests_per_connection;                  /* 1000 */
+    int64_t tls_handshakes;                           /* under way, per worker: 512 */
     uint64_t request_memory;                          /* arena of one request: 256 KiB */
     struct h1_limits h1;                              /* made from the above */
 };

@@ -68,6 +68,8 @@ static const struct option limits_table[] = {
       .max = 1000000, .help = "Client connections of one address at once; 0: no limit." },
     { "requests_per_connection", OPT_INT, LIMIT(requests_per_connection), .def = "1000", .min = 1,
       .max = 1000000, .help = "Requests after which a client connection is closed." },
+    { "tls_handshakes", OPT_INT, LIMIT(tls_handshakes), .def = "512", .min = 1, .max = 1000000,
+      .help = "Handshakes of TLS with clients under way, per worker." },
     { .name = NULL },
 };
 

@@ -19,6 +19,7 @@
 
 #define CONN_MIN_INPUT_BYTES 65536u
 #define CONN_LINGER_MS       2000u
+#define CONN_CROWDED_MS      1000u
 #define CONN_LAST_MS         1000u /* a drain: for a request that may be on its way */
 
 /* An idle connection costs this and little else: 448 bytes with malloc's own 8. */
@@ -135,11 +136,23 @@ static struct conn *conn_of(struct stream *stream)
     return (struct conn *)(void *)((char *)stream - offsetof(struct conn, stream));
 }
 
+/* How long the handshake may take.  When half of those that may be under way are, silent clients must
+ * not keep the others waiting for long. */
+static uint64_t handshake_ms(const struct worker *worker)
+{
+    const struct config_server *server = &worker->view->config->server;
+    uint64_t ms = server->timeouts.tls_handshake;
+    bool is_crowded = 2 * (int64_t)worker->handshakes > server->limits.tls_handshakes;
+
+    return is_crowded && ms > CONN_CROWDED_MS ? CONN_CROWDED_MS : ms;
+}
+
 static void on_secured(struct stream *stream)
 {
     struct conn *conn = conn_of(stream);
 
     count_handshake(conn, "ok");
+    listeners_handshake_ended(conn->worker);
     stream->ops = conn->codec->stream_ops;
     conn->codec->open(conn);
 }
@@ -222,8 +235,8 @@ void conn_new(struct worker *worker, unsigned listener_index, int fd, const stru
     if (conn->stream.tls == NULL) {
         conn->codec->open(conn);
     } else {
-        conn_set_deadline(conn, CONN_DEADLINE_HANDSHAKE,
-                          worker->view->config->server.timeouts.tls_handshake);
+        worker->handshakes++;
+        conn_set_deadline(conn, CONN_DEADLINE_HANDSHAKE, handshake_ms(worker));
     }
 }
 
@@ -236,6 +249,9 @@ void conn_close(struct conn *conn, enum conn_end why)
         return;
     }
     sm_move(&conn->sm, CONN_CLOSED, conn_end_words[why]);
+    if (conn->stream.tls != NULL && !conn->stream.tls->is_up) {
+        listeners_handshake_ended(worker);
+    }
     stream_close(&conn->stream);
     loop_timer_remove(worker->loop, &conn->timer);
     conn_count(conn, "jwtgate_connections_closed_total", conn_end_words[why]);

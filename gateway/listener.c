@@ -167,9 +167,17 @@ static void listeners_pause(struct worker *worker)
     }
 }
 
+static bool listener_may_accept(const struct listener *listener)
+{
+    const struct worker *worker = listener->worker;
+
+    return listener->fd >= 0 && !worker->accept_paused &&
+           !(worker->handshakes_paused && listener->config->tls != NULL);
+}
+
 static void listener_accept(struct listener *listener)
 {
-    if (listener->fd >= 0 && !listener->worker->accept_paused &&
+    if (listener_may_accept(listener) &&
         loop_watch_start(listener->worker->loop, &listener->watch, listener->fd) != 0) {
         log_error("listener", "cannot accept: out of memory listener=%.*s",
                   SLICE_FMT(listener->config->element.name));
@@ -185,6 +193,49 @@ void listeners_resume(struct worker *worker)
     worker->accept_paused = false;
     for (struct listener *at = worker->listeners; at != NULL; at = at->next) {
         listener_accept(at);
+    }
+}
+
+static bool listener_has_handshakes(const struct listener *listener)
+{
+    const struct worker *worker = listener->worker;
+
+    return listener->config->tls == NULL ||
+           worker->handshakes < listener_limits(worker)->tls_handshakes;
+}
+
+/* The kernel keeps who comes now until a handshake has ended: work that is not begun is not in vain. */
+static void listeners_pause_handshakes(struct worker *worker)
+{
+    uint64_t *number = metrics_number(worker->metrics, "jwtgate_tls_handshake_limit_total", "");
+
+    if (number != NULL) {
+        (*number)++;
+    }
+    log_warning("listener",
+                "at the limit of TLS handshakes: accepting when one has ended "
+                "worker=%u handshakes=%u",
+                worker->index, worker->handshakes);
+    worker->handshakes_paused = true;
+    for (struct listener *at = worker->listeners; at != NULL; at = at->next) {
+        if (at->fd >= 0 && at->config->tls != NULL) {
+            loop_watch_stop(&at->watch);
+        }
+    }
+}
+
+void listeners_handshake_ended(struct worker *worker)
+{
+    worker->handshakes--;
+    if (!worker->handshakes_paused || worker->state != WORKER_RUNNING ||
+        worker->handshakes >= listener_limits(worker)->tls_handshakes) {
+        return;
+    }
+    worker->handshakes_paused = false;
+    for (struct listener *at = worker->listeners; at != NULL; at = at->next) {
+        if (at->config->tls != NULL) {
+            listener_accept(at);
+        }
     }
 }
 
@@ -247,6 +298,10 @@ static void listener_take_some(struct listener *listener, unsigned most)
                         "worker=%u connections=%u",
                         worker->index, worker->conn_count);
             listeners_pause(worker);
+            return;
+        }
+        if (!listener_has_handshakes(listener)) {
+            listeners_pause_handshakes(worker);
             return;
         }
         accepted =

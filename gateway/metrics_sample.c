@@ -79,6 +79,7 @@ void metrics_sample_worker(const struct worker *worker)
     size_t count = worker->view->config->upstream_count;
 
     metrics_sample_conns(worker);
+    metrics_set(worker->metrics, METRICS_TLS_IN_FLIGHT, "", worker->handshakes);
     metrics_hide(worker->metrics, METRICS_UPSTREAM_UP);
     metrics_hide(worker->metrics, METRICS_UPSTREAM_CONNECTIONS);
     for (size_t i = 0; i < count; i++) {

@@ -51,6 +51,10 @@ struct metrics_family {
       "Handshakes of TLS with clients that ended, by result.")                                     \
     X(TLS_DURATION, "jwtgate_tls_handshake_duration_seconds", H(bounds_http), SUM, false,          \
       "Time from a client's connection to the end of its TLS handshake.")                          \
+    X(TLS_IN_FLIGHT, "jwtgate_tls_handshakes_in_flight", G, SUM, false,                            \
+      "Handshakes of TLS with clients that are under way now.")                                    \
+    X(TLS_LIMIT, "jwtgate_tls_handshake_limit_total", C, SUM, false,                               \
+      "How often a worker has stopped accepting for too many handshakes.")                         \
     X(CERTIFICATE, "jwtgate_certificate_not_after_timestamp_seconds", G, MAX, true,                \
       "When a certificate of a listener expires, as Unix time.")                                   \
     X(STAPLE, "jwtgate_ocsp_next_update_timestamp_seconds", G, MAX, true,                          \

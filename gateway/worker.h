@@ -44,11 +44,13 @@ struct worker {
     struct map peers;               /* listener.c: connections by address, for connections_per_ip */
     struct loop_timer accept_timer; /* listener.c: accept again after a lack of descriptors */
     bool accept_paused;
-    bool has_ended; /* its thread is done; only the control thread reads and writes this */
+    bool handshakes_paused; /* listeners with TLS wait for a handshake to end */
+    bool has_ended;         /* its thread is done; only the control thread reads and writes this */
     struct loop_timer lag_timer; /* samples the loop's lag for the metrics */
 
     struct conn *conns; /* doubly linked, newest first */
     unsigned conn_count;
+    unsigned handshakes; /* of TLS, under way */
     unsigned requests_in_flight;
     struct chain_job *jobs; /* chain.c: handed to gateway->offload, not handed back */
     void *request_pool;     /* free request blocks (request.c) */

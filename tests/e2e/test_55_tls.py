@@ -65,6 +65,7 @@ def connect(gateway, authority):
 # --- the handshake -----------------------------------------------------------------------------
 
 
+@pytest.mark.threads
 def test_a_request_over_tls(gateway, backend, connect):
     with connect() as client:
         assert client.ask(get("/hello")).status == 200
@@ -75,6 +76,7 @@ def test_a_request_over_tls(gateway, backend, connect):
     assert line["scheme"] == "https" and line["tls_version"] == "TLSv1.3"
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("version, name", [(V.TLSv1_2, "TLSv1.2"), (V.TLSv1_3, "TLSv1.3")])
 def test_versions_that_are_spoken(gateway, backend, connect, version, name):
     before = gateway.metric("jwtgate_tls_handshakes_total", result="ok", version=name)
@@ -129,6 +131,7 @@ def test_alpn(connect):
         connect(alpn=["h2"])
 
 
+@pytest.mark.threads
 @pytest.mark.parametrize("version", [V.TLSv1_2, V.TLSv1_3])
 def test_sessions_are_resumed_by_any_worker(gateway, authority, backend, version):
     context = client_context(authority.file, versions=(version, version))
@@ -232,6 +235,7 @@ def waits_beside(gateway, authority, flood, seconds=2):
     return sorted(waits)
 
 
+@pytest.mark.threads
 def test_a_flood_of_new_keys_is_cut_off_and_others_are_served(gateway, backend, authority):
     before = gateway.metric("jwtgate_connections_closed_total", listener="public", reason="limit")
 
@@ -246,6 +250,30 @@ def test_a_flood_of_new_keys_is_cut_off_and_others_are_served(gateway, backend, 
     waits = waits_beside(gateway, authority, flood)
     assert waits[len(waits) // 2] < 0.3, waits
     assert gateway.metric("jwtgate_connections_closed_total", listener="public", reason="limit") > before
+
+
+@pytest.mark.threads
+def test_handshakes_under_way_are_limited_and_silent_clients_make_room(start, backend, files, authority):
+    config = tls_config(backend, entry(files["a"]), server={"workers": 1, "limits": {"tls_handshakes": 8}})
+    config["listeners"]["plain"] = {"address": f"127.0.0.1:{free_port()}"}
+    gateway = start(config)
+    port = int(config["listeners"]["public"]["address"].rsplit(":", 1)[1])
+    with TlsClient(port, client_context(authority.file)) as before:
+        silent = [Client(port) for _ in range(12)]
+        wait_until(lambda: gateway.metric("jwtgate_tls_handshake_limit_total") >= 1, what="the limit")
+        assert gateway.metric("jwtgate_tls_handshakes_in_flight") <= 8
+        assert "at the limit of TLS handshakes" in gateway.log()
+        begin = time.monotonic()
+        assert before.ask(get("/")).status == 200  # who is in is served
+        with Client(int(config["listeners"]["plain"]["address"].rsplit(":", 1)[1])) as plain:
+            assert plain.ask(get("/")).status == 200  # and who needs no handshake
+        assert time.monotonic() - begin < 0.9
+        with TlsClient(port, client_context(authority.file)) as late:  # when the silent ones' second is over
+            assert late.ask(get("/")).status == 200
+        assert time.monotonic() - begin < 5
+        for client in silent:
+            client.close()
+        wait_until(lambda: gateway.metric("jwtgate_tls_handshakes_in_flight") == 0, what="no handshake")
 
 
 def test_a_flood_of_tiny_records_does_not_keep_others_waiting(gateway, backend, authority):
@@ -275,6 +303,7 @@ def test_new_keys_now_and_then_are_fine(gateway, backend):
 # --- bytes -------------------------------------------------------------------------------------
 
 
+@pytest.mark.threads
 def test_large_bodies_both_ways(gateway, backend, connect):
     body = bytes(range(256)) * 4096 * 8  # 8 MiB
     backend.on("/echo", lambda connection: answer(200, connection.read_body()))
@@ -294,6 +323,7 @@ def test_a_client_that_reads_slowly_gets_all(gateway, backend, authority):
     assert response.complete and response.body == body
 
 
+@pytest.mark.threads
 def test_pipelined_requests(gateway, backend, connect):
     with connect() as client:
         client.send(get("/1") + get("/2") + get("/3"))

@@ -11,6 +11,8 @@ import pytest
 from support import BINARY, Backend, answer, config_for, free_port, get, wait_until
 from tls_support import DAY, Authority, TlsBackend
 
+pytestmark = pytest.mark.threads
+
 
 @pytest.fixture(scope="module")
 def authority(module_scratch):
