@@ -251,7 +251,12 @@ static void stop_waiting(struct client_auth *auth)
 static enum gw_verdict wait_for_turn(struct gw_call *call)
 {
     struct client_auth *auth = gw_slot_get(call->req, &slot);
+    uint64_t limited = limited_ms(auth, call); /* perhaps since it waits */
 
+    if (limited > 0) {
+        stop_waiting(auth);
+        return refuse_limited(call, limited);
+    }
     if (take_turn(auth->guard)) {
         stop_waiting(auth);
         return hash(auth, call);
@@ -266,19 +271,6 @@ static enum gw_verdict wait_for_turn(struct gw_call *call)
     return gw_sleep(call, TURN_MS, wait_for_turn);
 }
 
-static enum gw_verdict check_slowly(struct client_auth *auth, struct gw_call *call)
-{
-    uint64_t wait = limited_ms(auth, call);
-
-    if (wait > 0) {
-        return refuse_limited(call, wait);
-    }
-    if (gw_slot_set(call->req, &slot, auth) < 0) {
-        return GW_FAIL;
-    }
-    return wait_for_turn(call);
-}
-
 /* ---- entry ---- */
 
 static enum gw_verdict check(struct client_auth *auth, struct gw_call *call,
@@ -291,7 +283,7 @@ static enum gw_verdict check(struct client_auth *auth, struct gw_call *call,
         auth->kept = auth->client->secret;
     }
     if (auth->kept.kind == CLIENT_SECRET_SCRYPT) {
-        return check_slowly(auth, call);
+        return gw_slot_set(call->req, &slot, auth) < 0 ? GW_FAIL : wait_for_turn(call);
     }
     int err = client_secret_check(&auth->kept, auth->credentials.secret);
 

@@ -292,6 +292,26 @@ START_TEST(few_may_wait_and_those_that_leave_make_room)
 }
 END_TEST
 
+START_TEST(those_that_wait_are_refused_when_the_limit_is_reached)
+{
+    int fds[6];
+
+    for (unsigned i = 0; i < 6; i++) {
+        fds[i] = fixture_connect();
+        fixture_send(fds[i], BAD("slow"));
+    }
+    while (fx.end_count < 6) {
+        let_time_pass();
+    }
+    unsigned limited = 0;
+    for (unsigned i = 0; i < 6; i++) {
+        limited += fx.ends[i].status == 429;
+        close(fds[i]);
+    }
+    ck_assert_uint_eq(limited, 3);
+}
+END_TEST
+
 START_TEST(a_client_may_leave_while_its_secret_is_hashed)
 {
     int fd = fixture_connect();
@@ -339,6 +359,7 @@ int main(void)
     tcase_add_test(cases, failures_of_a_client_are_limited_wherever_they_come_from);
     tcase_add_test(cases, slow_hashes_wait_for_their_turn);
     tcase_add_test(cases, few_may_wait_and_those_that_leave_make_room);
+    tcase_add_test(cases, those_that_wait_are_refused_when_the_limit_is_reached);
     tcase_add_test(cases, a_client_may_leave_while_its_secret_is_hashed);
     tcase_add_test(cases, work_may_outlive_its_guard);
     suite_add_tcase(suite, cases);
