@@ -216,6 +216,7 @@ def test_failures_under_one_client_are_limited_wherever_they_come_from(start, ba
     assert ask(gateway, issuer, "made").status == 200, "nobody can lock it out"
 
 
+@pytest.mark.threads
 def test_many_chosen_secrets_at_once_are_all_hashed(start, backend, issuer):
     gateway = begin(start, backend, issuer)
     statuses = []
@@ -228,6 +229,7 @@ def test_many_chosen_secrets_at_once_are_all_hashed(start, backend, issuer):
     assert statuses == [200] * 4
 
 
+@pytest.mark.threads
 def test_a_reload_while_secrets_are_hashed(start, backend, issuer):
     """Who began before it is judged by the file as it was, whatever becomes of it."""
     gateway = begin(start, backend, issuer)
@@ -243,6 +245,7 @@ def test_a_reload_while_secrets_are_hashed(start, backend, issuer):
         client.close()
 
 
+@pytest.mark.threads
 def test_a_stop_while_secrets_are_hashed(start, backend, issuer):
     gateway = begin(start, backend, issuer)
     with gateway.client(timeout=30) as client:
