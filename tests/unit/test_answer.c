@@ -64,6 +64,7 @@ START_TEST(a_question_is_as_the_options_say)
     ck_assert_uint_eq(question.timeout_ms, 700);
     ck_assert_uint_eq(question.max_bytes, 5000);
     ck_assert_ptr_null(question.etag);
+    ck_assert_ptr_nonnull(strstr(question.accept, "application/jwk-set+json"));
     options = (struct jwks_options){ .timeout_ms = 1 };
     question = jwks_question(&options, "https://a.test/keys");
     ck_assert(!question.allow_http && slice_is_absent(question.ca) && question.proxy == NULL);
