@@ -6,6 +6,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* The weight of a thread of this priority is a thirtieth of a loop's: it is preempted within microseconds
+ * where both want the processor, and still gets on where a loop never rests. */
+#define BACKGROUND_NICE 15
 
 struct offload {
     pthread_mutex_t mutex;
@@ -13,6 +19,7 @@ struct offload {
     struct offload_job *first, **last; /* jobs that wait */
     unsigned waiting, max_jobs;
     bool ends;
+    bool is_background;
     unsigned thread_count;
     pthread_t threads[];
 };
@@ -47,6 +54,9 @@ static void *run_thread(void *arg)
     struct offload *offload = (struct offload *)arg;
     struct offload_job *job;
 
+    if (offload->is_background && setpriority(PRIO_PROCESS, (id_t)gettid(), BACKGROUND_NICE) != 0) {
+        log_debug("offload", "jobs run with the priority of everything else");
+    }
     while ((job = take_job(offload)) != NULL) {
         struct loop *loop = job->loop;
         job->work(job);
@@ -72,7 +82,7 @@ static void start_threads(struct offload *offload, unsigned threads)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-struct offload *offload_new(unsigned threads, unsigned max_jobs)
+static struct offload *make(unsigned threads, unsigned max_jobs, bool is_background)
 {
     struct offload *offload = calloc(1, sizeof(*offload) + threads * sizeof(pthread_t));
 
@@ -83,12 +93,23 @@ struct offload *offload_new(unsigned threads, unsigned max_jobs)
     pthread_cond_init(&offload->work, NULL);
     offload->last = &offload->first;
     offload->max_jobs = max_jobs;
+    offload->is_background = is_background;
     start_threads(offload, threads);
     if (offload->thread_count == 0) {
         offload_free(offload);
         return NULL;
     }
     return offload;
+}
+
+struct offload *offload_new(unsigned threads, unsigned max_jobs)
+{
+    return make(threads, max_jobs, false);
+}
+
+struct offload *offload_new_background(unsigned threads, unsigned max_jobs)
+{
+    return make(threads, max_jobs, true);
 }
 
 void offload_free(struct offload *offload)

@@ -20,6 +20,8 @@ struct offload_job {  /* embedded in its owner, who leaves it alone until `done`
 
 /* NULL: no memory or no threads. */
 struct offload *offload_new(unsigned threads, unsigned max_jobs);
+/* The same with threads that give way to the loops, where the system permits it: for jobs that burn. */
+struct offload *offload_new_background(unsigned threads, unsigned max_jobs);
 /* Ends what was submitted, then the threads.  `done` of the last jobs runs in a later turn of their
  * loop. NULL is fine. */
 void offload_free(struct offload *offload);

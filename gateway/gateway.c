@@ -496,7 +496,7 @@ static int gateway_await_ready(struct gateway_run *run)
 
 static int gateway_make_pool(struct gateway *gateway)
 {
-    gateway->offload = offload_new(GATEWAY_POOL_THREADS, GATEWAY_POOL_JOBS);
+    gateway->offload = offload_new_background(GATEWAY_POOL_THREADS, GATEWAY_POOL_JOBS);
     if (gateway->offload == NULL) {
         log_error("gateway", "cannot start the threads that sign and hash");
         return ERR_NO_MEMORY;

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- wrk script.  Environment: TOKENS (file, a token a line; empty: no Authorization), NTOK (how many of
 -- its lines in turn), REQ_PATH, SKIP (lines that the warm-up begins after), PAUSE_MS (before each
--- request of a connection), OUT (file for the result).
+-- request of a connection), BODY (of a POST: a form), BASIC (credentials), OUT (file for the result).
 local tokens, ntok = os.getenv("TOKENS") or "", tonumber(os.getenv("NTOK") or "1")
 local path = os.getenv("REQ_PATH") or "/"
 local requests, i, n = {}, 0, 0
@@ -9,6 +9,14 @@ local requests, i, n = {}, 0, 0
 wrk.path = path
 wrk.headers["User-Agent"] = "bench/1.0"
 wrk.headers["Accept"] = "application/json"
+
+if os.getenv("BODY") then
+  wrk.method, wrk.body = "POST", os.getenv("BODY")
+  wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+end
+if os.getenv("BASIC") then
+  wrk.headers["Authorization"] = "Basic " .. os.getenv("BASIC")
+end
 
 if tokens ~= "" and ntok <= 1 then
   local file = assert(io.open(tokens))

@@ -5,6 +5,8 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 struct counted {
     struct offload_job job;
@@ -132,6 +134,34 @@ START_TEST(what_was_submitted_ends_before_the_threads_do)
 }
 END_TEST
 
+static int job_nice;
+
+static void look_at_priority(struct offload_job *job)
+{
+    job_nice = getpriority(PRIO_PROCESS, (id_t)gettid());
+    work(job);
+}
+
+START_TEST(background_threads_give_way_to_the_loop)
+{
+    struct offload *(*const makers[])(unsigned threads,
+                                      unsigned max_jobs) = { offload_new, offload_new_background };
+    int nice[2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct offload *offload = makers[i](1, 1);
+        struct counted one = { .job = { .work = look_at_priority, .done = done } };
+
+        ck_assert_int_eq(offload_submit(offload, loop, &one.job), 0);
+        wait_for(i + 1);
+        nice[i] = job_nice;
+        offload_free(offload);
+    }
+    ck_assert_int_eq(nice[0], getpriority(PRIO_PROCESS, (id_t)gettid()));
+    ck_assert_int_gt(nice[1], nice[0]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("offload");
@@ -142,6 +172,7 @@ int main(void)
     tcase_add_test(tc, one_thread_keeps_the_order);
     tcase_add_test(tc, a_full_queue_is_an_error_and_takes_again_later);
     tcase_add_test(tc, what_was_submitted_ends_before_the_threads_do);
+    tcase_add_test(tc, background_threads_give_way_to_the_loop);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
