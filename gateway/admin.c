@@ -21,7 +21,7 @@
 #include <string.h>
 
 #define ADMIN_ANSWER_MS 2000u
-#define ADMIN_RELOAD_MS 9000u
+#define ADMIN_RELOAD_MS 60000u /* it may wait for keys of new providers */
 #define ADMIN_TEXT      SLICE("text/plain; charset=utf-8")
 
 /* What a request waits for.  It outlives the request when workers answer late: it then knows no

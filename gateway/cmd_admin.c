@@ -101,6 +101,17 @@ static int read_token(const struct secret_source *source, char *ret, size_t size
     return code;
 }
 
+static int find_url(struct cmd_admin *admin, const struct config *config)
+{
+    const struct config_listener *listener = find_listener(config);
+
+    if (listener == NULL) {
+        fprintf(stderr, "jwtgate: the configuration has no admin listener to ask\n");
+        return EXIT_UNKNOWN;
+    }
+    return url_of(&listener->address, admin->url, sizeof(admin->url));
+}
+
 static int read_config(struct cmd_admin *admin, bool changes)
 {
     int code = EXIT_YES;
@@ -109,13 +120,7 @@ static int read_config(struct cmd_admin *admin, bool changes)
     if (config == NULL) {
         return code;
     }
-    const struct config_listener *listener = find_listener(config);
-    if (listener == NULL) {
-        fprintf(stderr, "jwtgate: the configuration has no \"admin\"\n");
-        code = EXIT_NO;
-    } else {
-        code = url_of(&listener->address, admin->url, sizeof(admin->url));
-    }
+    code = find_url(admin, config);
     if (code == EXIT_YES && changes && admin->token_file == NULL && config->admin_token.is_set) {
         code = read_token(&config->admin_token.source, admin->authorization,
                           sizeof(admin->authorization));
@@ -126,11 +131,29 @@ static int read_config(struct cmd_admin *admin, bool changes)
 
 /* ---- asking ---- */
 
+static int open_loop(struct cmd_admin *admin)
+{
+    clock_update();
+    admin->loop = loop_new();
+    admin->fetcher = admin->loop == NULL ? NULL : fetcher_new(admin->loop);
+    if (admin->fetcher == NULL) {
+        fprintf(stderr, "jwtgate: out of memory\n");
+        return EXIT_UNKNOWN;
+    }
+    return EXIT_YES;
+}
+
+int cmd_admin_open_for(struct cmd_admin *admin, const struct config *config)
+{
+    int code = find_url(admin, config);
+
+    return code == EXIT_YES ? open_loop(admin) : code;
+}
+
 int cmd_admin_open(struct cmd_admin *admin, bool changes)
 {
     int code = EXIT_YES;
 
-    clock_update();
     if (admin->address != NULL) {
         snprintf(admin->url, sizeof(admin->url), "http://%.100s", admin->address);
     } else {
@@ -145,16 +168,7 @@ int cmd_admin_open(struct cmd_admin *admin, bool changes)
         fprintf(stderr, "jwtgate: \"%s\" is no address: write HOST:PORT\n", admin->address);
         code = EXIT_USAGE;
     }
-    if (code != EXIT_YES) {
-        return code;
-    }
-    admin->loop = loop_new();
-    admin->fetcher = admin->loop == NULL ? NULL : fetcher_new(admin->loop);
-    if (admin->fetcher == NULL) {
-        fprintf(stderr, "jwtgate: out of memory\n");
-        return EXIT_UNKNOWN;
-    }
-    return EXIT_YES;
+    return code == EXIT_YES ? open_loop(admin) : code;
 }
 
 struct question {
@@ -183,7 +197,7 @@ static void on_answer(void *arg, const struct fetch_answer *answer)
 int cmd_admin_ask(struct cmd_admin *admin, bool posts, const char *path, unsigned timeout_ms,
                   bool quiet, struct cmd_admin_answer *ret)
 {
-    char url[192];
+    char url[1024];
     struct question question = { .answer = ret };
     struct fetch_options options = {
         .url = url,

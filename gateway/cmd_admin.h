@@ -7,6 +7,7 @@
 
 #define CMD_ADMIN_TOKEN_BYTES 4128u
 
+struct config;
 struct fetcher;
 struct loop;
 
@@ -44,6 +45,8 @@ bool cmd_admin_take(struct cmd_admin *admin, const struct cmd_line *line, int op
 /* Find out where it listens and, with `changes`, who we are.  EXIT_YES, or another one of enum
  * cmd_exit after a message on stderr. */
 int cmd_admin_open(struct cmd_admin *admin, bool changes);
+/* The same for a configuration that was read already, to ask only. */
+int cmd_admin_open_for(struct cmd_admin *admin, const struct config *config);
 /* The same, when nobody answers; then nothing is printed with `quiet`. */
 int cmd_admin_ask(struct cmd_admin *admin, bool posts, const char *path, unsigned timeout_ms,
                   bool quiet, struct cmd_admin_answer *ret);

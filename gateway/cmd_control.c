@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define ANSWER_MS   15000u /* a reload waits for keys of new providers */
+#define ANSWER_MS   65000u /* a reload waits for keys of new providers */
 #define POLL_MS     100u
 #define ARENA_BYTES ((size_t)256 << 10)
 

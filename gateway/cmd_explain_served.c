@@ -1,28 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `jwtgate explain --request-id`: the running gateway says what it has decided (decisions.h), the
  * configuration says what that means. */
-#include "core/fetch.h"
 #include "gateway/cmd.h"
+#include "gateway/cmd_admin.h"
 #include "gateway/cmd_config.h"
 #include "gateway/cmd_explain.h"
 #include "gateway/cmd_print.h"
 #include "gateway/decisions.h"
 #include "plugins/builtin.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 
-#define CONNECT_MS    2000u
 #define ANSWER_MS     5000u
-#define ANSWER_BYTES  16384u
 #define SCRATCH_BYTES ((size_t)1 << 20)
-
-struct answer {
-    struct arena arena;
-    bool is_done;
-    unsigned status; /* 0: none came */
-    struct slice body;
-};
 
 static int complain(const char *what, const char *detail)
 {
@@ -32,30 +22,6 @@ static int complain(const char *what, const char *detail)
 }
 
 /* ---- asking ---- */
-
-/* "http://127.0.0.1:9901", also where it listens on all addresses; NULL: there is none. */
-static const char *admin_url(struct arena *arena, const struct config *config)
-{
-    static const struct in6_addr any = IN6ADDR_ANY_INIT;
-
-    for (size_t i = 0; i < config->listener_count; i++) {
-        const struct config_listener *listener = &config->listeners[i];
-        const struct sockaddr_in *v4 = (const void *)&listener->address;
-        const struct sockaddr_in6 *v6 = (const void *)&listener->address;
-
-        if (listener->service != CONFIG_ADMIN) {
-            continue;
-        }
-        if (v4->sin_family == AF_INET && v4->sin_addr.s_addr == INADDR_ANY) {
-            return arena_printf(arena, "http://127.0.0.1:%u", ntohs(v4->sin_port));
-        }
-        if (v6->sin6_family == AF_INET6 && memcmp(&v6->sin6_addr, &any, sizeof(any)) == 0) {
-            return arena_printf(arena, "http://[::1]:%u", ntohs(v6->sin6_port));
-        }
-        return arena_printf(arena, "http://%.*s", SLICE_FMT(listener->address_text));
-    }
-    return NULL;
-}
 
 static const char *escape_id(struct arena *arena, const char *id)
 {
@@ -68,35 +34,6 @@ static const char *escape_id(struct arena *arena, const char *id)
         text = arena_printf(arena, is_plain ? "%s%c" : "%s%%%02X", text, c);
     }
     return text;
-}
-
-static void on_answer(void *arg, const struct fetch_answer *from)
-{
-    struct answer *answer = arg;
-
-    answer->is_done = true;
-    answer->status = from->err == 0 ? from->status : 0;
-    answer->body = from->err == 0 ? arena_copy(&answer->arena, from->body) : SLICE_ABSENT;
-}
-
-static void fetch(struct answer *answer, const char *url)
-{
-    const struct fetch_options options = { .url = url,
-                                           .allow_http = true,
-                                           .connect_timeout_ms = CONNECT_MS,
-                                           .timeout_ms = ANSWER_MS,
-                                           .max_bytes = ANSWER_BYTES };
-    struct loop *loop = loop_new();
-    struct fetcher *fetcher = loop == NULL ? NULL : fetcher_new(loop);
-
-    answer->is_done = fetcher == NULL || fetch_start(fetcher, &options, on_answer, answer) == NULL;
-    while (!answer->is_done) {
-        loop_turn(loop, true);
-    }
-    if (fetcher != NULL) {
-        fetcher_free(fetcher);
-    }
-    loop_free(loop);
 }
 
 /* ---- telling ---- */
@@ -187,11 +124,10 @@ static void print_text(const struct explain *explain, const struct json *decisio
     printf("%s%.*s\n", slice_is_absent(reason) ? "" : ": ", SLICE_FMT(reason));
 }
 
-static int show(const struct config *config, struct answer *answer, bool as_json)
+static int show(const struct config *config, struct arena *arena, struct slice body, bool as_json)
 {
-    const struct json *decision =
-        json_parse(&answer->arena, answer->body, &json_limits_config, NULL);
-    struct explain explain = { .arena = &answer->arena };
+    const struct json *decision = json_parse(arena, body, &json_limits_config, NULL);
+    struct explain explain = { .arena = arena };
     int64_t status = 0;
 
     if (!json_is(decision, JSON_OBJECT) ||
@@ -213,41 +149,52 @@ static int show(const struct config *config, struct answer *answer, bool as_json
     return status < 400 ? EXIT_YES : EXIT_NO;
 }
 
-static int ask(struct answer *answer, const struct config *config, const char *id, bool as_json)
+static int judge(const struct config *config, struct arena *arena,
+                 const struct cmd_admin_answer *answer, bool as_json)
 {
-    const char *admin = admin_url(&answer->arena, config);
-    const char *escaped = escape_id(&answer->arena, id);
-
-    if (admin == NULL) {
-        return complain("the configuration has no admin listener to ask", NULL);
-    }
-    const char *url = escaped == NULL ? NULL
-                                      : arena_printf(&answer->arena, "%s/api/explain?request_id=%s",
-                                                     admin, escaped);
-
-    if (url == NULL) {
-        return complain("out of memory", NULL);
-    }
-    fetch(answer, url);
     switch (answer->status) {
-    case 0: return complain("no gateway answers", admin);
-    case 200: return show(config, answer, as_json);
+    case 200: return show(config, arena, slice_of(answer->body, answer->len), as_json);
     case 404: return complain("the gateway knows no such request among its last ones", NULL);
-    default: return complain("the gateway could not answer", admin);
+    default: return complain("the gateway could not answer", NULL);
     }
+}
+
+static int ask(struct cmd_admin *admin, const struct config *config, const char *id, bool as_json)
+{
+    struct cmd_admin_answer answer;
+    struct arena arena;
+    int code = EXIT_UNKNOWN;
+
+    arena_init(&arena, NULL, 0, SCRATCH_BYTES);
+    const char *escaped = escape_id(&arena, id);
+    const char *path =
+        escaped == NULL ? NULL : arena_printf(&arena, "/api/explain?request_id=%s", escaped);
+
+    if (path == NULL) {
+        complain("out of memory", NULL);
+    } else if (cmd_admin_ask(admin, false, path, ANSWER_MS, true, &answer) != EXIT_YES) {
+        complain("no gateway answers", admin->url);
+    } else {
+        code = judge(config, &arena, &answer, as_json);
+        free(answer.body);
+    }
+    arena_done(&arena);
+    return code;
 }
 
 int explain_served(struct config *config, const char *id, bool as_json)
 {
-    struct answer answer = { .status = 0 };
+    struct cmd_admin admin = { .config_file = NULL };
+    int code;
 
     if (id[0] == '\0' || strlen(id) > DECISION_MAX_ID_BYTES) {
         fputs("jwtgate explain: this is not a request id\n", stderr);
         return EXIT_USAGE;
     }
-    arena_init(&answer.arena, NULL, 0, SCRATCH_BYTES);
-    int exit_code = ask(&answer, config, id, as_json);
-
-    arena_done(&answer.arena);
-    return exit_code;
+    code = cmd_admin_open_for(&admin, config);
+    if (code == EXIT_YES) {
+        code = ask(&admin, config, id, as_json);
+    }
+    cmd_admin_close(&admin);
+    return code;
 }

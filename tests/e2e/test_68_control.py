@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -102,7 +103,7 @@ def test_a_configuration_without_an_admin_listener(backend, scratch):
     file = scratch / "jwtgate.jsonc"
     file.write_text(json.dumps(config_for(backend, admin=None)))
     done = jwtgate("status", "-c", file)
-    assert done.returncode == 1 and 'no "admin"' in done.stderr
+    assert done.returncode == 3 and "no admin listener" in done.stderr
 
 
 # --- reload ------------------------------------------------------------------------------------
@@ -125,6 +126,19 @@ def test_reload_prints_the_verdict(start, backend):
     assert gateway.ask(get("/c")).status == 200
     done = jwtgate("status", "--address", f"127.0.0.1:{gateway.admin_port}")
     assert "reloads  2 done, 1 failed; THE LAST ONE FAILED\n" in done.stdout
+
+
+def test_reload_waits_for_keys_that_do_not_come(start, backend):
+    config = config_for(backend, server={"startup_timeout": "700ms"})
+    gateway = start(config)
+    with socket.create_server(("127.0.0.1", free_port())) as silent:
+        write(gateway, {**config, "providers": {"corporate": {
+            "issuer": "https://issuer.test/", "audiences": ["orders"], "algorithms": ["RS256"],
+            "jwks": {"uri": "http://127.0.0.1:%d/keys" % silent.getsockname()[1], "allow_http": True}}}})
+        begin = time.monotonic()
+        done = jwtgate("reload", "-c", gateway.file)
+    assert done.returncode == 1 and "not ready in time: jwks/corporate" in done.stderr, done
+    assert time.monotonic() - begin > 0.6
 
 
 def test_what_changes_something_needs_the_token(start, backend, scratch):
