@@ -164,7 +164,7 @@ void redis_queue_hold(struct redis_queue *queue, struct redis_reply *reply)
 bool redis_queue_is_late(const struct redis_queue *queue, uint64_t now_ms)
 {
     for (const struct redis_command *one = queue->first; one != queue->unsent; one = one->next) {
-        if (one->deadline_ms <= now_ms) {
+        if (one->reply == NULL && one->deadline_ms <= now_ms) {
             return true;
         }
     }
@@ -176,7 +176,9 @@ uint64_t redis_queue_next_deadline(const struct redis_queue *queue)
     uint64_t next = 0;
 
     for (const struct redis_command *one = queue->first; one != NULL; one = one->next) {
-        next = next == 0 || one->deadline_ms < next ? one->deadline_ms : next;
+        if (one->reply == NULL) {
+            next = next == 0 || one->deadline_ms < next ? one->deadline_ms : next;
+        }
     }
     return next;
 }

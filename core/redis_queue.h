@@ -56,7 +56,7 @@ bool redis_marker_is_proven(const struct redis_command *marker, const struct red
 struct redis_command *redis_queue_take(struct redis_queue *queue, struct redis_command **link);
 /* The bytes of the first unsent one were put in a buffer. */
 void redis_queue_written(struct redis_queue *queue);
-/* Is one that was written too late? */
+/* Is the reply of one that was written too late?  The marker's deadline is the latest of those before it. */
 bool redis_queue_is_late(const struct redis_queue *queue, uint64_t now_ms);
 /* 0: none waits. */
 uint64_t redis_queue_next_deadline(const struct redis_queue *queue);

@@ -311,6 +311,24 @@ START_TEST(a_stopped_server_misses_the_deadline_and_the_connection_is_gone)
 }
 END_TEST
 
+START_TEST(what_is_answered_waits_for_the_slowest_of_its_write)
+{
+    struct answer quick = { 0 }, slow = { 0 };
+    struct slice set[3] = { SLICE("SET"), SLICE("a"), SLICE("1") };
+    struct slice wait[3] = { SLICE("WAIT"), SLICE("1"), SLICE("300") }; /* there is no replica */
+
+    with_server("");
+    ck_assert(run_until(&seen.ready, 1));
+    ck_assert_int_eq(redis_send(redis, 3, set, on_answer, &quick), 0);
+    ck_assert_int_eq(redis_send_within(redis, 2000, 3, wait, on_answer, &slow), 0);
+    ck_assert(run_until(&slow.count, 1));
+    ck_assert_uint_eq(seen.lost, 0);
+    ck_assert_int_eq(quick.err, 0);
+    ck_assert_int_eq(slow.err, 0);
+    ck_assert_int_eq(slow.integer, 0);
+}
+END_TEST
+
 START_TEST(a_reconnect_is_at_once_and_commands_wait_for_it)
 {
     struct answer before = { 0 }, after = { 0 };
@@ -603,6 +621,7 @@ int main(void)
     tcase_add_test(real, the_client_may_be_freed_in_a_callback);
     tcase_add_test(real, a_killed_server_fails_what_is_pending_and_comes_back);
     tcase_add_test(real, a_stopped_server_misses_the_deadline_and_the_connection_is_gone);
+    tcase_add_test(real, what_is_answered_waits_for_the_slowest_of_its_write);
     tcase_add_test(real, a_reconnect_is_at_once_and_commands_wait_for_it);
     tcase_add_test(real, messages_of_a_subscription_are_pushed);
     suite_add_tcase(suite, real);
