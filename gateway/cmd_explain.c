@@ -463,11 +463,10 @@ const struct command command_explain = {
     .usage = "METHOD URL [-c FILE] [-H FIELD]... [--token -] [OPTIONS]\n"
              "--request-id ID [-c FILE] [--json]",
     .summary = "say what would be done with a request, and why",
-    .about =
-        "Send a request through the code of the server, without a server, and tell each\n"
-        "step.  No upstream is asked.  With --request-id: ask the running gateway about one of\n"
-        "its last requests (X-Request-Id of the answer), of which it has kept no token.\n"
-        "Exit codes: 0 passes, 1 would be refused, 2 wrong usage, 3 could not find out",
+    .about = "Send a request through the code of the server, without a server, and tell each\n"
+             "step.  No upstream is asked.  With --request-id: ask the running gateway about one\n"
+             "of its last requests (X-Request-Id of the answer), of which it has kept no token.\n"
+             "Exit codes: 0 passes, 1 would be refused, 2 wrong usage, 3 could not find out",
     .options = options,
     .examples = "explain GET /orders/7 --token - < token\n"
                 "explain POST https://api.example.com/orders -H 'Content-Length: 0'\n"
