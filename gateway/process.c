@@ -82,10 +82,13 @@ static void process_unref(struct gw_process *process)
 
 static void process_end(struct gw_process *process)
 {
-    if (process->is_running && process->plugin->process_done != NULL) {
+    bool was_running = process->is_running;
+
+    process->is_running =
+        false; /* first: process_done() may turn the loop, which brings messages */
+    if (was_running && process->plugin->process_done != NULL) {
         process->plugin->process_done(process->state);
     }
-    process->is_running = false;
     process->state = NULL;
 }
 

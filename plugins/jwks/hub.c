@@ -22,7 +22,8 @@ static bool same_bytes(struct slice a, struct slice b)
     return slice_is_absent(a) == slice_is_absent(b) && slice_eq(a, b);
 }
 
-/* The options are all that decides what a store does.  ca_file counts by what was in it. */
+/* The options are all that decides what a store fetches.  ca_file counts by what was in it, and where the
+ * copy is kept does not. */
 static bool is_same_source(const struct jwks_source *a, const struct jwks_source *b)
 {
     const struct jwks_options *x = &a->options, *y = &b->options;
@@ -33,8 +34,7 @@ static bool is_same_source(const struct jwks_source *a, const struct jwks_source
            x->max_bytes == y->max_bytes && x->cache.ttl_ms == y->cache.ttl_ms &&
            x->cache.min_refresh_ms == y->cache.min_refresh_ms &&
            x->cache.stale_if_error_ms == y->cache.stale_if_error_ms &&
-           x->on_suspicious == y->on_suspicious && same_bytes(a->issuer, b->issuer) &&
-           same_bytes(a->cache_folder, b->cache_folder);
+           x->on_suspicious == y->on_suspicious && same_bytes(a->issuer, b->issuer);
 }
 
 static struct jwks_source source_of(const struct jwks_watch_setup *setup)
@@ -135,6 +135,20 @@ static struct jwks_store *store_new(struct jwks_hub *hub, const struct jwks_sour
     return store;
 }
 
+/* The newest snapshot says where the copy is kept. */
+static int follow_folder(struct jwks_store *store, struct slice folder)
+{
+    struct slice *own = &store->source.cache_folder;
+    char *copy = slice_is_absent(folder) ? NULL : strdup(folder.ptr);
+
+    if (copy == NULL && !slice_is_absent(folder)) {
+        return ERR_NO_MEMORY;
+    }
+    free((char *)(uintptr_t)own->ptr);
+    *own = slice_str(copy);
+    return store_find_file(store);
+}
+
 int hub_join(struct jwks_hub *hub, struct jwks_watch *watch)
 {
     struct jwks_source source = source_of(&watch->setup);
@@ -143,6 +157,10 @@ int hub_join(struct jwks_hub *hub, struct jwks_watch *watch)
 
     store = is_new ? store_new(hub, &source) : store;
     if (store == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    if (!is_new && !same_bytes(store->source.cache_folder, source.cache_folder) &&
+        follow_folder(store, source.cache_folder) < 0) {
         return ERR_NO_MEMORY;
     }
     watch->store = store;

@@ -70,7 +70,7 @@ static void store_on_stale(struct loop_timer *timer)
 
 static void set_timer(struct jwks_store *store, struct loop_timer *timer, uint64_t in_ms)
 {
-    /* Both timers have their place since jwks_store_new(). */
+    /* Both timers have their place since store_start(). */
     if (loop_timer_set(store->loop, timer, clock_ms() + in_ms) != 0) {
         log_error("jwks", "out of memory: keys are not refreshed any more provider=%s",
                   store->names);
@@ -400,10 +400,12 @@ static void store_load(struct jwks_store *store)
     store_confirm(store, options->cache.ttl_ms, age_ms);
 }
 
-static int store_find_file(struct jwks_store *store)
+int store_find_file(struct jwks_store *store)
 {
     const struct jwks_source *source = &store->source;
 
+    free(store->file);
+    store->file = NULL;
     if (slice_is_absent(source->cache_folder)) {
         return 0;
     }

@@ -57,6 +57,8 @@ int store_start(struct jwks_store *store) MUST_CHECK;
 /* End what is under way and free all but the source. */
 void store_stop(struct jwks_store *store);
 void store_ask(struct jwks_store *store);
+/* store->file by the folder of the source; what is there is left alone. ERR_NO_MEMORY: there is none. */
+int store_find_file(struct jwks_store *store) MUST_CHECK;
 
 /* ---- hub.c ---- */
 

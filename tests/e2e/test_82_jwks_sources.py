@@ -10,7 +10,7 @@ import time
 
 import pytest
 from jwks_support import config, fetches, key_set, publish, status, tls_server
-from support import Backend, RsaKey, answer, bearer, claims, get, wait_until
+from support import Backend, RsaKey, answer, b64, bearer, claims, get, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +167,56 @@ def test_a_request_that_waits_for_a_key_outlives_a_reload(start, backend, issuer
         assert client.read().status == 200
     assert status(gateway, partner_token(keys[1]), "/partner") == 200
     assert len(issuer.requests) == 2
+
+
+def test_another_folder_for_the_copies_changes_nothing_else(start, backend, issuer, keys, scratch):
+    for name in ("a", "b"):
+        (scratch / name).mkdir()
+    publish(issuer, keys[0])
+    settings = config(backend, issuer, {"ttl": "2s"}, server={"cache_dir": str(scratch / "a")})
+    gateway = start(settings)
+    token = keys[0].token()
+    assert status(gateway, token) == 200
+    issuer.on("/keys", answer(500))
+    settings["server"]["cache_dir"] = str(scratch / "b")
+    reload(gateway, settings)
+    assert status(gateway, token) == 200, "its keys were there at once"
+    publish(issuer, keys[0])
+    wait_until(lambda: list((scratch / "b").iterdir()), 20, "a copy in the new folder")
+    assert status(gateway, token) == 200
+
+
+@pytest.mark.threads
+def test_a_stop_beside_questions_and_copies(start, backend, issuer, keys, scratch):
+    """What workers have asked and threads have written arrives while all of it ends."""
+    folder = scratch / "cache"
+    folder.mkdir()
+    publish(issuer, keys[0])
+    gateway = start(config(backend, issuer, {"ttl": "1h"}, server={"workers": 2, "cache_dir": str(folder)}))
+    head, payload, signature = keys[0].token().split(".")
+    stop = threading.Event()
+
+    def flood(name):
+        count = 0
+        with contextlib.suppress(OSError, AssertionError, EOFError):
+            with gateway.client() as client:
+                while not stop.is_set():
+                    count += 1
+                    fields = {"alg": "RS256", "typ": "JWT", "kid": f"{name}-{count}"}
+                    client.ask(get("/", bearer(f"{b64(fields)}.{payload}.{signature}")))
+
+    def rotate(connection):
+        connection.send(answer(200, key_set(keys[0], {**keys[1].jwk(), "kid": f"{time.monotonic()}"})))
+
+    issuer.on("/keys", rotate)
+    threads = [threading.Thread(target=flood, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    gateway.stop()
+    stop.set()
+    for thread in threads:
+        thread.join()
 
 
 def test_other_certificates_in_the_same_file_count_after_a_reload(start, backend, keys, scratch):
