@@ -8,6 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static void redis_count(const struct redis *redis, unsigned count, int err, uint64_t us)
+{
+    if (count > 0 && redis->ops->served != NULL) {
+        redis->ops->served(redis->arg, count, err, us);
+    }
+}
+
 /* ---- deadlines ---- */
 
 void redis_watch_deadline(struct redis *redis, uint64_t deadline_ms)
@@ -34,6 +41,7 @@ static bool redis_expire_unsent(struct redis *redis, uint64_t now)
             link = &(*link)->next;
             continue;
         }
+        redis_count(redis, 1, ERR_TIMEOUT, 0);
         redis_command_answer(redis_queue_take(queue, link), ERR_TIMEOUT, NULL);
         if (redis->state == REDIS_FREED) {
             return false;
@@ -68,6 +76,7 @@ void redis_lose(struct redis *redis, int err)
 {
     struct redis_queue *queue = &redis->queue;
 
+    redis_count(redis, queue->count, err, 0);
     if (redis->failure[0] == '\0') {
         snprintf(redis->failure, sizeof(redis->failure), "%s", err_text(err));
     }
@@ -112,7 +121,7 @@ static int redis_write_one(struct redis *redis)
     return err;
 }
 
-static int redis_write_marker(struct redis *redis, uint64_t deadline_ms)
+static int redis_write_marker(struct redis *redis, uint64_t deadline_ms, unsigned batch)
 {
     struct redis_command *marker = redis_marker_new(++redis->number);
 
@@ -120,6 +129,8 @@ static int redis_write_marker(struct redis *redis, uint64_t deadline_ms)
         return ERR_NO_MEMORY;
     }
     marker->deadline_ms = deadline_ms;
+    marker->batch = batch;
+    marker->sent_ns = clock_precise_ns();
     redis_queue_add_marker(&redis->queue, marker);
     return redis_write_one(redis);
 }
@@ -127,6 +138,7 @@ static int redis_write_marker(struct redis *redis, uint64_t deadline_ms)
 static int redis_write_unsent(struct redis *redis)
 {
     uint64_t last_ms = 0;
+    unsigned batch = 0;
 
     while (redis->queue.unsent != NULL) {
         const struct redis_command *command = redis->queue.unsent;
@@ -134,12 +146,13 @@ static int redis_write_unsent(struct redis *redis)
             break;
         }
         last_ms = command->deadline_ms > last_ms ? command->deadline_ms : last_ms;
+        batch += !command->is_greeting;
         int err = redis_write_one(redis);
         if (err < 0) {
             return err;
         }
     }
-    return last_ms == 0 ? 0 : redis_write_marker(redis, last_ms);
+    return last_ms == 0 ? 0 : redis_write_marker(redis, last_ms, batch);
 }
 
 /* At the end of a turn: everything in one write. */
@@ -286,6 +299,7 @@ static int redis_deliver(struct redis *redis, struct redis_reply *reply)
         redis_queue_hold(&redis->queue, reply);
         return 0;
     } else if (command != NULL && redis_marker_is_proven(command, reply)) {
+        redis_count(redis, command->batch, 0, (clock_precise_ns() - command->sent_ns) / 1000);
         err = redis_answer_batch(redis);
     } else if (reply->type == REDIS_IS_ERROR) {
         redis_fail_later(redis, ERR_CONNECT, first_error_code(redis, reply));

@@ -41,6 +41,9 @@ struct redis_ops {                    /* all may be NULL */
     void (*lost)(void *arg, int err); /* after the callbacks of what was pending; also when
                                          it was never ready */
     void (*pushed)(void *arg, const struct redis_reply *message); /* of a subscription */
+    /* Before their callbacks: `count` commands that left in one write were answered `us` after it (err
+     * 0), or got no answer. */
+    void (*served)(void *arg, unsigned count, int err, uint64_t us);
 };
 
 struct redis;

@@ -16,7 +16,8 @@ struct redis_command {
     uint64_t deadline_ms;
     struct slice text;         /* until it is written; then absent */
     struct redis_reply *reply; /* held */
-    uint64_t number;           /* of a marker */
+    uint64_t number, sent_ns;  /* of a marker */
+    unsigned batch;            /* of a marker: commands before it in the same write */
     bool is_greeting, is_marker;
 };
 

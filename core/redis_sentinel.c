@@ -133,7 +133,7 @@ struct redis_watch *redis_watch_new(struct loop *loop, struct resolver *resolver
                                     const struct redis_options *options, redis_watch_fn *fn,
                                     void *arg)
 {
-    static const struct redis_ops no_ops = { NULL, NULL, NULL };
+    static const struct redis_ops no_ops = { 0 };
     unsigned count = options->sentinel_count;
     struct redis_watch *watch = calloc(1, sizeof(*watch) + count * sizeof(watch->sentinels[0]));
 

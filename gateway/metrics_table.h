@@ -97,6 +97,16 @@ struct metrics_family {
       "Times that all revocations were read from redis, by cause.")                                \
     X(TOKENS_ISSUED, "jwtgate_tokens_issued_total", C, SUM, false,                                 \
       "Tokens that the gateway has issued, by client and grant.")                                  \
+    X(REVOCATION_FILL, "jwtgate_revocation_filter_fill_ratio", G, MAX, true,                       \
+      "Part of the filter's bits that are set; over 0.5 it is wrong more often than asked for.")   \
+    X(REVOCATION_DELAY, "jwtgate_revocation_delay_seconds", H(bounds_http), SUM, false,            \
+      "From writing a name to the store until the filter of this gateway has it.")                 \
+    X(REDIS_COMMANDS, "jwtgate_redis_commands_total", C, SUM, false,                               \
+      "Commands to redis, by what they are for and whether they were answered.")                   \
+    X(REDIS_WRITES, "jwtgate_redis_writes_total", C, SUM, false,                                   \
+      "Writes to redis that were answered: commands leave together.")                              \
+    X(REDIS_DURATION, "jwtgate_redis_command_duration_seconds", H(bounds_us), SUM, false,          \
+      "Time from a write to redis until all of its commands were answered.")                       \
     X(REDIS_UP, "jwtgate_redis_up", G, MIN, false,                                                 \
       "1 while the connections that follow redis are up, else 0.")                                 \
     X(UPSTREAM_REQUESTS, "jwtgate_upstream_requests_total", C, SUM, false,                         \

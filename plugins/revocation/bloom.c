@@ -17,6 +17,7 @@ struct bloom {
     uint64_t room;
     unsigned probes;
     _Atomic uint64_t count;
+    _Atomic uint64_t bits; /* that are set */
     _Atomic uint64_t published;
 };
 
@@ -98,7 +99,7 @@ static unsigned next_bit(struct place *place)
 void bloom_add(struct bloom *bloom, struct slice key)
 {
     struct place place = find_place(bloom, key);
-    bool is_new = false;
+    unsigned is_new = 0; /* bits */
 
     for (unsigned i = 0; i < bloom->probes; i++) {
         unsigned bit = next_bit(&place);
@@ -109,11 +110,12 @@ void bloom_add(struct bloom *bloom, struct slice key)
             /* The only writer: no read-modify-write needed.  Release: a reader that finds the bit
              * also finds what was written before it. */
             atomic_store_explicit(word, old | mask, memory_order_release);
-            is_new = true;
+            is_new++;
         }
     }
-    if (is_new) {
+    if (is_new > 0) {
         atomic_fetch_add_explicit(&bloom->count, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&bloom->bits, is_new, memory_order_relaxed);
     }
 }
 
@@ -154,11 +156,7 @@ uint64_t bloom_bytes(const struct bloom *bloom)
 
 double bloom_fill_ratio(const struct bloom *bloom)
 {
-    uint64_t set = 0;
+    uint64_t set = atomic_load_explicit(&bloom->bits, memory_order_relaxed);
 
-    for (uint64_t i = 0; i < bloom->blocks * BLOCK_WORDS; i++) {
-        set += (uint64_t)__builtin_popcountll(
-            atomic_load_explicit(bloom->words + i, memory_order_relaxed));
-    }
     return (double)set / ((double)bloom->blocks * BLOCK_BITS);
 }

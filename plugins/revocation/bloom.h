@@ -28,4 +28,4 @@ bool bloom_may_have(const struct bloom *bloom, struct slice key);
 uint64_t bloom_count(const struct bloom *bloom);    /* keys that were new to it */
 uint64_t bloom_room(const struct bloom *bloom);     /* keys it was made for */
 uint64_t bloom_bytes(const struct bloom *bloom);    /* memory */
-double bloom_fill_ratio(const struct bloom *bloom); /* bits that are set: reads all of it */
+double bloom_fill_ratio(const struct bloom *bloom); /* bits that are set */

@@ -34,7 +34,9 @@ struct revocation_control {
     struct local_store *local;
     unsigned *local_users;         /* before and after a reload there are two that have the store */
     struct loop_timer count_timer; /* of local's entries */
-    uint64_t *states[3], *age, *entries, *bytes, *up, *resyncs[REDIS_STORE_CAUSES];
+    uint64_t *states[3], *age, *entries, *bytes, *fill, *up, *resyncs[REDIS_STORE_CAUSES];
+    struct gw_histogram *delay;
+    struct revocation_numbers numbers; /* Redis */
 };
 
 enum { STATE_COLD, STATE_LIVE, STATE_STALE };
@@ -66,7 +68,10 @@ static void make_numbers(struct revocation_control *control)
     }
     control->age = number(control, "jwtgate_revocation_sync_age_seconds", "");
     control->bytes = number(control, "jwtgate_revocation_filter_bytes", "");
+    control->fill = number(control, "jwtgate_revocation_filter_fill_ratio", "");
     control->up = number(control, "jwtgate_redis_up", "");
+    control->delay = gw_histogram(gw_process_worker(control->gw),
+                                  "jwtgate_revocation_delay_seconds", "by=\"heartbeat\"");
     for (unsigned i = 0; i < REDIS_STORE_CAUSES; i++) {
         snprintf(labels, sizeof(labels), "cause=\"%s\"", redis_store_cause_names[i]);
         control->resyncs[i] = number(control, "jwtgate_revocation_resyncs_total", labels);
@@ -101,6 +106,7 @@ static void on_tick(void *arg)
     if (filter != NULL) {
         set(control->entries, bloom_count(filter->bloom));
         set(control->bytes, bloom_bytes(filter->bloom));
+        set(control->fill, (uint64_t)(bloom_fill_ratio(filter->bloom) * 1e6));
     }
     show_state(control, filter == NULL                        ? STATE_COLD
                         : redis_store_is_live(control->redis) ? STATE_LIVE
@@ -126,9 +132,27 @@ static void on_filter(void *arg, struct revocation_filter *filter)
     }
 }
 
+static void on_echoed(void *arg, uint64_t us)
+{
+    const struct revocation_control *control = arg;
+
+    if (control->delay != NULL) {
+        gw_histogram_add_us(control->delay, us);
+    }
+}
+
+static void on_served(void *arg, unsigned count, int err, uint64_t us)
+{
+    const struct revocation_control *control = arg;
+
+    revocation_numbers_add(&control->numbers, count, err, us);
+}
+
 static const struct redis_store_ops store_ops = { .filter = on_filter,
                                                   .synced = on_synced,
-                                                  .tick = on_tick };
+                                                  .tick = on_tick,
+                                                  .echoed = on_echoed,
+                                                  .served = on_served };
 
 static void free_handle(struct gw_shared *shared)
 {
@@ -236,6 +260,10 @@ static int start_redis(struct revocation_control *control, struct loop *loop)
     };
 
     int err = start_keeping(control, loop);
+    if (err < 0) {
+        return err;
+    }
+    err = revocation_numbers_init(&control->numbers, gw_process_worker(control->gw), "follow");
     if (err < 0) {
         return err;
     }

@@ -81,7 +81,7 @@ static enum revocation_answer find_local(const struct revocation_lookup *lookup,
     }
     for (unsigned i = 0; i < used; i++) {
         if (values[i] != LOCAL_STORE_NONE &&
-            (is_jti[i] || watermark_covers(lookup->issued_at, values[i]))) {
+            (is_jti[i] || watermark_covers(lookup->names.issued_at, values[i]))) {
             return REVOCATION_YES;
         }
     }
@@ -127,7 +127,7 @@ static void read_watermark(struct revocation_lookup *lookup, const struct redis_
     }
     if (reply->type != REDIS_IS_STRING || revocation_read_time(reply->text, &before) < 0) {
         lookup->is_unknown = true;
-    } else if (watermark_covers(lookup->issued_at, before)) {
+    } else if (watermark_covers(lookup->names.issued_at, before)) {
         lookup->is_revoked = true;
     }
 }
@@ -156,9 +156,8 @@ static int ask(struct revocation_lookup *lookup, struct slice command, struct sl
     return err;
 }
 
-/* Those of `keys` that are not absent. */
-static enum revocation_answer ask_redis(struct revocation_lookup *lookup,
-                                        const struct slice keys[KEYS])
+/* One question for each of `keys` that is not absent. */
+static int ask_each(struct revocation_lookup *lookup, const struct slice keys[KEYS])
 {
     int err = 0;
 
@@ -169,10 +168,50 @@ static enum revocation_answer ask_redis(struct revocation_lookup *lookup,
         err = i == 0 ? ask(lookup, SLICE("EXISTS"), keys[i], on_exists)
                      : ask(lookup, SLICE("GET"), keys[i], on_watermark);
     }
-    if (err < 0) {
-        return count(lookup->worker, REVOCATION_ERROR);
+    return err;
+}
+
+/* 0: none of them is there, whatever its type.  Else it matters which. */
+static void on_exists_any(void *arg, int err, const struct redis_reply *reply)
+{
+    struct revocation_lookup *lookup = arg;
+    char bufs[KEYS][REVOCATION_KEY_BYTES];
+    struct slice keys[KEYS];
+
+    if (err < 0 || reply->type != REDIS_IS_INTEGER || reply->integer < 0 ||
+        reply->integer > (long long)KEYS) {
+        lookup->is_unknown = true;
+    } else if (reply->integer > 0 &&
+               (!make_keys(&lookup->names, bufs, keys) || ask_each(lookup, keys) < 0)) {
+        lookup->is_unknown = true;
     }
-    return REVOCATION_LATER;
+    answered(lookup);
+}
+
+/* Nearly always none is there: all of them are one question. */
+static int ask_any(struct revocation_lookup *lookup, const struct slice *keys, unsigned used)
+{
+    char bufs[KEYS][REVOCATION_REDIS_KEY_BYTES];
+    struct slice prefix = lookup->worker->settings->redis.prefix;
+    struct slice argv[1 + KEYS] = { SLICE("EXISTS") };
+
+    for (unsigned i = 0; i < used; i++) {
+        argv[1 + i] = revocation_redis_key(bufs[i], prefix, keys[i]);
+    }
+    int err = redis_send(lookup->worker->redis, 1 + used, argv, on_exists_any, lookup);
+    lookup->pending += err == 0;
+    return err;
+}
+
+static enum revocation_answer ask_redis(struct revocation_lookup *lookup,
+                                        const struct slice keys[KEYS])
+{
+    struct slice packed[KEYS];
+    bool is_jti[KEYS];
+    unsigned used = pack_keys(keys, packed, is_jti);
+    int err = used == 1 ? ask_each(lookup, keys) : ask_any(lookup, packed, used);
+
+    return err < 0 ? count(lookup->worker, REVOCATION_ERROR) : REVOCATION_LATER;
 }
 
 /* Drop the names that are surely not revoked; how many are left. */
@@ -195,9 +234,9 @@ static unsigned keep_suspects(const struct revocation_filter *filter, struct sli
 
 /* ---- the question ---- */
 
-static enum revocation_answer ask_all(struct revocation_lookup *lookup,
-                                      const struct revocation_names *names, bool trusts_filter)
+static enum revocation_answer ask_all(struct revocation_lookup *lookup, bool trusts_filter)
 {
+    const struct revocation_names *names = &lookup->names;
     const struct revocation_worker *worker = lookup->worker;
     char bufs[KEYS][REVOCATION_KEY_BYTES];
     struct slice keys[KEYS];
@@ -229,8 +268,8 @@ enum revocation_answer revocation_lookup_start(struct revocation_lookup *lookup,
 {
     gw_waitlist_init(&lookup->waiters);
     lookup->worker = worker;
-    lookup->issued_at = names->issued_at;
-    lookup->answer = ask_all(lookup, names, trusts_filter);
+    lookup->names = *names;
+    lookup->answer = ask_all(lookup, trusts_filter);
     return lookup->answer;
 }
 

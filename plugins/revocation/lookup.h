@@ -24,8 +24,8 @@ enum revocation_answer {
 struct revocation_lookup { /* embedded in a request's state, zeroed */
     struct gw_waitlist waiters;
     struct revocation_worker *worker;
-    int64_t issued_at;
-    unsigned pending; /* answers to come */
+    struct revocation_names names; /* to ask again: their texts live as long as the lookup */
+    unsigned pending;              /* answers to come */
     enum revocation_answer answer;
     bool is_revoked, is_unknown;
 };

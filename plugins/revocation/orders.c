@@ -29,16 +29,23 @@ struct revocation_orders {
     struct revocation_orders_options options;
     struct loop *loop;
     struct redis *redis; /* for all orders that do not wait for replicas */
+    struct revocation_numbers numbers;
     struct job *jobs;
     unsigned count;
 };
 
-static const struct redis_ops no_ops = { NULL, NULL, NULL };
-
-static struct redis *connect_redis(const struct revocation_orders *orders)
+static void on_served(void *arg, unsigned count, int err, uint64_t us)
 {
+    const struct revocation_orders *orders = arg;
+
+    revocation_numbers_add(&orders->numbers, count, err, us);
+}
+
+static struct redis *connect_redis(struct revocation_orders *orders)
+{
+    static const struct redis_ops ops = { .served = on_served };
     struct redis *redis = redis_new(orders->loop, orders->options.resolver,
-                                    &orders->options.settings->client, &no_ops, NULL);
+                                    &orders->options.settings->client, &ops, orders);
 
     if (redis != NULL) {
         redis_hurry(redis); /* commands may wait for it */
@@ -148,7 +155,7 @@ static int send_wait(struct job *job, struct redis *redis, unsigned timeout_ms)
     struct slice argv[3] = { SLICE("WAIT"), slice_of(replicas, (size_t)len),
                              slice_of(wait_ms, (size_t)wait_len) };
 
-    return redis_send_within(redis, timeout_ms + REPLICA_WAIT_S * 1000, 3, argv, on_waited, job);
+    return redis_send_within(redis, timeout_ms, 3, argv, on_waited, job);
 }
 
 static int start_redis(struct job *job)
@@ -160,6 +167,7 @@ static int start_redis(struct job *job)
 
     if (job->order.replicas > 0) {
         redis = job->own = connect_redis(job->orders);
+        timeout_ms += REPLICA_WAIT_S * 1000; /* they are answered together */
     }
     if (redis == NULL) {
         return ERR_NO_MEMORY;
@@ -257,7 +265,10 @@ struct revocation_orders *revocation_orders_new(const struct revocation_orders_o
     orders->loop = gw_loop(gw_process_worker(options->gw));
     if (options->redis != NULL) {
         orders->redis = connect_redis(orders);
-        if (orders->redis == NULL) {
+        if (orders->redis == NULL ||
+            revocation_numbers_init(&orders->numbers, gw_process_worker(options->gw), "revoke") <
+                0) {
+            redis_free(orders->redis);
             free(orders);
             return NULL;
         }

@@ -343,6 +343,9 @@ static void heartbeat_is_back(struct redis_store *store)
     if (store->sent_ns == 0) {
         return;
     }
+    if (store->ops->echoed != NULL) {
+        store->ops->echoed(store->arg, (revocation_boot_ns() - store->sent_ns) / 1000);
+    }
     store->lease_ns = store->sent_ns + staleness_ns(store);
     store->sent_ns = 0;
     if (store->phase == PHASE_FOLLOW) {
@@ -546,9 +549,18 @@ static void on_lost(void *arg, int err)
     doubt(store, REDIS_STORE_GAP, err_text(err));
 }
 
-static const struct redis_ops connection_ops = { .ready = on_ready,
-                                                 .lost = on_lost,
-                                                 .pushed = on_pushed };
+static void on_served(void *arg, unsigned count, int err, uint64_t us)
+{
+    const struct redis_store *store = arg;
+
+    if (store->ops->served != NULL) {
+        store->ops->served(store->arg, count, err, us);
+    }
+}
+
+static const struct redis_ops connection_ops = {
+    .ready = on_ready, .lost = on_lost, .pushed = on_pushed, .served = on_served
+};
 
 /* A fail-over ends the lease now, not with the next heartbeat. */
 static void on_sentinel(void *arg)

@@ -41,6 +41,10 @@ struct redis_store_ops {
     void (*synced)(void *arg, enum redis_store_cause cause);
     /* Something of the numbers below may have changed; at least once a heartbeat. */
     void (*tick)(void *arg);
+    /* A heartbeat was back after `us`: what was written before it has come too. */
+    void (*echoed)(void *arg, uint64_t us);
+    /* As redis_ops.served(). */
+    void (*served)(void *arg, unsigned count, int err, uint64_t us);
 };
 
 /* Starts by itself.  NULL: no memory. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plugins/revocation/worker.h"
 
+#include "core/clock.h"
 #include "core/redis.h"
 #include "core/resolve.h"
 #include "plugins/revocation/control.h"
@@ -34,6 +35,17 @@ void revocation_worker_take_local(void *arg, struct gw_shared *object)
     worker->local = (struct revocation_local *)gw_shared_ref(object);
 }
 
+static void count_done(const struct revocation_worker *worker,
+                       const struct revocation_ticket *ticket)
+{
+    if (ticket->err < 0) {
+        *worker->failed += ticket->count;
+        return;
+    }
+    *worker->revoked += ticket->count;
+    gw_histogram_add_us(worker->delay, (clock_precise_ns() - ticket->start_ns) / 1000);
+}
+
 /* The request may have ended long ago. */
 void revocation_worker_take_done(void *arg, struct gw_shared *object)
 {
@@ -44,7 +56,7 @@ void revocation_worker_take_done(void *arg, struct gw_shared *object)
          ticket = ticket->next) {
         if (ticket->id == done->id) {
             ticket->err = done->err;
-            *(done->err == 0 ? worker->revoked : worker->failed) += ticket->count;
+            count_done(worker, ticket);
             revocation_ticket_end(ticket);
             gw_waitlist_wake(&ticket->waiters);
             return;
@@ -78,6 +90,7 @@ int revocation_worker_order(struct revocation_worker *worker, struct revocation_
     if (err == 0) {
         ticket->id = order->id;
         ticket->count = count;
+        ticket->start_ns = clock_precise_ns();
         ticket->err = ERR_TIMEOUT; /* until the answer is there */
         ticket->at = &worker->tickets;
         ticket->next = worker->tickets;
@@ -120,19 +133,33 @@ static int make_counters(struct revocation_worker *worker, struct gw_worker *gw)
     }
     worker->revoked = gw_counter(gw, "jwtgate_revocations_total", "result=\"ok\"");
     worker->failed = gw_counter(gw, "jwtgate_revocations_total", "result=\"error\"");
-    return worker->revoked == NULL || worker->failed == NULL ? ERR_NO_MEMORY : 0;
+    worker->delay = gw_histogram(gw, "jwtgate_revocation_delay_seconds", "by=\"order\"");
+    return worker->revoked == NULL || worker->failed == NULL || worker->delay == NULL
+               ? ERR_NO_MEMORY
+               : 0;
+}
+
+static void on_served(void *arg, unsigned count, int err, uint64_t us)
+{
+    const struct revocation_worker *worker = arg;
+
+    revocation_numbers_add(&worker->numbers, count, err, us);
 }
 
 static int connect_redis(struct revocation_worker *worker, struct gw_worker *gw)
 {
-    static const struct redis_ops no_ops = { NULL, NULL, NULL };
+    static const struct redis_ops ops = { .served = on_served };
 
+    int err = revocation_numbers_init(&worker->numbers, gw, "lookup");
+    if (err < 0) {
+        return err;
+    }
     worker->resolver = resolver_new(gw_loop(gw));
     if (worker->resolver == NULL) {
         return ERR_NO_MEMORY;
     }
     worker->redis =
-        redis_new(gw_loop(gw), worker->resolver, &worker->settings->client, &no_ops, worker);
+        redis_new(gw_loop(gw), worker->resolver, &worker->settings->client, &ops, worker);
     return worker->redis == NULL ? ERR_NO_MEMORY : 0;
 }
 

@@ -8,6 +8,7 @@
 #include "plugins/revocation/entry.h"
 #include "plugins/revocation/filter.h"
 #include "plugins/revocation/local_store.h"
+#include "plugins/revocation/numbers.h"
 
 /* Who answered a question, and how. */
 #define REVOCATION_RESULT_TABLE(X)                                                                 \
@@ -33,6 +34,7 @@ struct revocation_ticket {
     struct gw_waitlist waiters;
     struct revocation_ticket *next, **at; /* at NULL: not under way */
     uint64_t id;
+    uint64_t start_ns;
     unsigned count; /* of entries */
     int err;        /* 0: it is revoked */
 };
@@ -48,7 +50,9 @@ struct revocation_worker {
     struct revocation_filter *filter; /* a reference; NULL: none yet */
     struct revocation_local *local;   /* a reference; NULL: not yet */
     uint64_t *results[REVOCATION_RESULTS];
-    uint64_t *revoked, *failed; /* entries of orders */
+    uint64_t *revoked, *failed;        /* entries of orders */
+    struct gw_histogram *delay;        /* of orders */
+    struct revocation_numbers numbers; /* Redis */
 };
 
 /* In worker_init(); `settings` outlive it. ERR_NO_MEMORY. */

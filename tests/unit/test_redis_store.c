@@ -96,7 +96,7 @@ static void block(const char *key)
 
 static void setup(void)
 {
-    static const struct redis_ops no_ops = { NULL, NULL, NULL };
+    static const struct redis_ops no_ops = { 0 };
 
     log_set_level(LOG_ERROR);
     memset(&seen, 0, sizeof(seen));
