@@ -445,6 +445,17 @@ static bool add_request_field(struct fetch *fetch, const char *name, const char 
     return true;
 }
 
+static bool set_post(struct fetch *fetch, struct slice post)
+{
+    bool has_body = !slice_is_absent(post);
+    long len = has_body ? (long)post.len : 0;
+
+    return (!has_body || add_request_field(fetch, "Content-Type", "application/json")) &&
+           curl_easy_setopt(fetch->easy, CURLOPT_POSTFIELDSIZE, len) == CURLE_OK &&
+           curl_easy_setopt(fetch->easy, CURLOPT_COPYPOSTFIELDS, has_body ? post.ptr : "") ==
+               CURLE_OK;
+}
+
 static bool set_ca(CURL *easy, struct slice ca)
 {
     struct curl_blob blob = { .data = (void *)(uintptr_t)ca.ptr,
@@ -465,12 +476,10 @@ static bool fetch_set_options(struct fetch *fetch, const struct fetch_options *o
     bool ok = add_request_field(fetch, "Accept", options->accept) &&
               add_request_field(fetch, "If-None-Match", options->etag) &&
               add_request_field(fetch, "If-Modified-Since", options->last_modified) &&
-              add_request_field(fetch, "Authorization", options->authorization);
+              add_request_field(fetch, "Authorization", options->authorization) &&
+              (!options->posts || set_post(fetch, options->post));
 
     SET(CURLOPT_URL, options->url);
-    if (options->posts) {
-        SET(CURLOPT_POSTFIELDS, "");
-    }
     SET(CURLOPT_PROTOCOLS_STR, protocols);
     SET(CURLOPT_PRIVATE, (void *)fetch);
     SET(CURLOPT_ERRORBUFFER, fetch->detail);

@@ -25,7 +25,8 @@ struct fetch_options {
     const char *etag;          /* of what we have: If-None-Match; NULL: none */
     const char *last_modified; /* If-Modified-Since; NULL: none */
     const char *authorization; /* NULL: none */
-    bool posts;                /* POST without a body, in place of GET */
+    bool posts;                /* POST in place of GET */
+    struct slice post;         /* its body, JSON; absent: none */
 };
 
 struct fetch_answer {

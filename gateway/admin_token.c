@@ -12,7 +12,7 @@ static bool is_sendable(struct slice text)
             return false;
         }
     }
-    return text.len >= ADMIN_TOKEN_MIN_BYTES;
+    return text.len >= ADMIN_TOKEN_MIN_BYTES && text.len <= ADMIN_TOKEN_MAX_BYTES;
 }
 
 static bool hash_text(struct slice text, unsigned char ret[ADMIN_TOKEN_HASH_BYTES])
@@ -31,7 +31,7 @@ void admin_token_read(struct admin_token *token, const struct option_context *ct
     }
     if (!is_sendable(slice_of(text, len))) {
         diag_at(ctx->diag, DIAG_ERROR, where, path, "make one with: openssl rand -hex 32",
-                "an admin token is 16 or more visible characters without a blank");
+                "an admin token is 16 to 512 visible characters without a blank");
     } else {
         token->is_set = hash_text(slice_of(text, len), token->hash);
     }

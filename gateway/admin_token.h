@@ -5,6 +5,7 @@
 #include "core/secret.h"
 
 #define ADMIN_TOKEN_MIN_BYTES  16u
+#define ADMIN_TOKEN_MAX_BYTES  512u
 #define ADMIN_TOKEN_HASH_BYTES 32u
 
 struct admin_token {

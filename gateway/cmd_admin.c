@@ -194,24 +194,20 @@ static void on_answer(void *arg, const struct fetch_answer *answer)
     }
 }
 
-int cmd_admin_ask(struct cmd_admin *admin, bool posts, const char *path, unsigned timeout_ms,
-                  bool quiet, struct cmd_admin_answer *ret)
+static int ask(struct cmd_admin *admin, struct fetch_options *options, const char *path, bool quiet,
+               struct cmd_admin_answer *ret)
 {
     char url[1024];
     struct question question = { .answer = ret };
-    struct fetch_options options = {
-        .url = url,
-        .allow_http = true,
-        .connect_timeout_ms = CONNECT_MS,
-        .timeout_ms = timeout_ms,
-        .max_bytes = MAX_BODY_BYTES,
-        .authorization = admin->authorization[0] == '\0' ? NULL : admin->authorization,
-        .posts = posts,
-    };
 
+    options->url = url;
+    options->allow_http = true;
+    options->connect_timeout_ms = CONNECT_MS;
+    options->max_bytes = MAX_BODY_BYTES;
+    options->authorization = admin->authorization[0] == '\0' ? NULL : admin->authorization;
     *ret = (struct cmd_admin_answer){ .status = 0 };
     snprintf(url, sizeof(url), "%s%s", admin->url, path);
-    if (fetch_start(admin->fetcher, &options, on_answer, &question) == NULL) {
+    if (fetch_start(admin->fetcher, options, on_answer, &question) == NULL) {
         fprintf(stderr, "jwtgate: out of memory\n");
         return EXIT_UNKNOWN;
     }
@@ -228,6 +224,22 @@ int cmd_admin_ask(struct cmd_admin *admin, bool posts, const char *path, unsigne
     free(ret->body);
     ret->body = NULL;
     return EXIT_UNKNOWN;
+}
+
+int cmd_admin_ask(struct cmd_admin *admin, bool posts, const char *path, unsigned timeout_ms,
+                  bool quiet, struct cmd_admin_answer *ret)
+{
+    struct fetch_options options = { .timeout_ms = timeout_ms, .posts = posts };
+
+    return ask(admin, &options, path, quiet, ret);
+}
+
+int cmd_admin_post(struct cmd_admin *admin, const char *path, struct slice body,
+                   unsigned timeout_ms, bool quiet, struct cmd_admin_answer *ret)
+{
+    struct fetch_options options = { .timeout_ms = timeout_ms, .posts = true, .post = body };
+
+    return ask(admin, &options, path, quiet, ret);
 }
 
 int cmd_admin_refused(const struct cmd_admin_answer *answer)

@@ -50,6 +50,9 @@ int cmd_admin_open_for(struct cmd_admin *admin, const struct config *config);
 /* The same, when nobody answers; then nothing is printed with `quiet`. */
 int cmd_admin_ask(struct cmd_admin *admin, bool posts, const char *path, unsigned timeout_ms,
                   bool quiet, struct cmd_admin_answer *ret);
+/* POST `body`, JSON. */
+int cmd_admin_post(struct cmd_admin *admin, const char *path, struct slice body,
+                   unsigned timeout_ms, bool quiet, struct cmd_admin_answer *ret);
 /* Say on stderr why it refused. EXIT_NO. */
 int cmd_admin_refused(const struct cmd_admin_answer *answer);
 void cmd_admin_close(struct cmd_admin *admin); /* wipes the token */

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `jwtgate revoke` and `jwtgate revocations`: both speak to the store itself, with or without a
- * gateway that runs. */
+/* `jwtgate revoke`: through the gateway that runs, else straight to the store. */
+#include "gateway/cmd_revoke.h"
+
 #include "core/clock.h"
+#include "core/json.h"
 #include "gateway/cmd.h"
+#include "gateway/cmd_admin.h"
 #include "gateway/cmd_config.h"
 #include "plugins/builtin.h"
-#include "plugins/jwt/claims.h"
-#include "plugins/jwt/jws.h"
+#include "plugins/revocation/body.h"
 #include "plugins/revocation/keys.h"
-#include "plugins/revocation/writer.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define MAX_TOKEN_BYTES 65536u
 #define ARENA_BYTES     ((size_t)1 << 20)
+#define ANSWER_MS       12000u /* a gateway answers within 10 s */
 
 enum { OPTION_TOKEN = 256, OPTION_JTI, OPTION_EXPIRES, OPTION_BEFORE, OPTION_KIND };
 
@@ -38,53 +41,34 @@ static int read_unix_time(const struct cmd_line *line, const char *name, int64_t
     return 0;
 }
 
-/* The store of the configuration; NULL: reported, *ret_exit is set. */
-static struct revocation_writer *open_store(const char *config_file, struct config **ret_config,
-                                            int *ret_exit)
+struct config *cmd_revoke_config(const char *config_file, int *ret_exit)
+{
+    struct config *config = cmd_load_config(config_file, ret_exit);
+    const struct revocation_settings *settings =
+        config == NULL ? NULL : cmd_top(config, &revocation_plugin);
+
+    if (config != NULL && (settings == NULL || !revocation_is_on(settings))) {
+        fprintf(stderr, "jwtgate: the configuration has no \"revocation\"\n");
+        *ret_exit = EXIT_NO;
+        config_unref(config);
+        return NULL;
+    }
+    return config;
+}
+
+struct revocation_writer *cmd_revoke_store(const struct config *config)
 {
     struct revocation_writer *writer = NULL;
     char error[REVOCATION_ERROR_BYTES] = "";
 
-    *ret_config = cmd_load_config(config_file, ret_exit);
-    if (*ret_config == NULL) {
-        return NULL;
-    }
-    const struct revocation_settings *settings = cmd_top(*ret_config, &revocation_plugin);
-    if (settings == NULL || !revocation_is_on(settings)) {
-        fprintf(stderr, "jwtgate: the configuration has no \"revocation\"\n");
-        *ret_exit = EXIT_NO;
-        return NULL;
-    }
-    if (revocation_writer_open(settings, (*ret_config)->server.state_dir, &writer, error) < 0) {
+    if (revocation_writer_open(cmd_top(config, &revocation_plugin), config->server.state_dir,
+                               &writer, error) < 0) {
         fprintf(stderr, "jwtgate: %s\n", error);
-        *ret_exit = EXIT_UNKNOWN;
     }
     return writer;
 }
 
 /* ---- revoke ---- */
-
-static bool read_claims(struct arena *arena, struct slice text, struct wish *wish)
-{
-    struct jws jws;
-    struct slice payload;
-    struct json_error error;
-
-    if (jws_split(text, &jws) < 0 || jws_decode(arena, jws.payload, &payload) < 0) {
-        return false;
-    }
-    struct json *claims = json_parse(arena, payload, &json_limits_token, &error);
-    const struct json *jti = json_get(claims, SLICE("jti"));
-    const struct json *exp = json_get(claims, SLICE("exp"));
-    if (!json_is(jti, JSON_STRING) || jti->text.len == 0 || jti->text.len > CLAIMS_MAX_JTI_BYTES) {
-        return false;
-    }
-    wish->jti = jti->text;
-    if (exp != NULL && !claims_numeric_date(exp, &wish->expires_at)) {
-        return false;
-    }
-    return true;
-}
 
 /* Nothing is verified: who may write to the store may revoke any name. */
 static int read_token(struct arena *arena, struct wish *wish)
@@ -95,7 +79,8 @@ static int read_token(struct arena *arena, struct wish *wish)
     while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r' || text[len - 1] == ' ')) {
         len--;
     }
-    if (len == 0 || len == MAX_TOKEN_BYTES || !read_claims(arena, slice_of(text, len), wish)) {
+    if (len == 0 || len == MAX_TOKEN_BYTES ||
+        revocation_read_token(arena, slice_of(text, len), &wish->jti, &wish->expires_at) < 0) {
         fprintf(stderr, "jwtgate: standard input is not a token with a \"jti\"\n");
         return EXIT_NO;
     }
@@ -109,15 +94,91 @@ static int make_entry(const struct wish *wish, struct revocation_entry *ret)
     if (slice_is_absent(wish->value)) {
         return revocation_entry_jti(ret, wish->jti, wish->expires_at, now);
     }
-    return revocation_entry_before(ret, wish->kind, wish->value,
-                                   wish->before != 0 ? wish->before : now, wish->expires_at, now);
+    return revocation_entry_before(ret, wish->kind, wish->value, wish->before, wish->expires_at,
+                                   now);
 }
 
-static int store_wish(struct revocation_writer *writer, const struct wish *wish)
+static int say_revoked(const struct revocation_entry *entry)
+{
+    printf("revoked %.*s\n", SLICE_FMT(revocation_entry_key(entry)));
+    return EXIT_YES;
+}
+
+static int store_entry(const struct config *config, const struct revocation_entry *entry)
+{
+    struct revocation_writer *writer = cmd_revoke_store(config);
+    int code = EXIT_UNKNOWN;
+
+    if (writer != NULL && revocation_writer_put(writer, entry) < 0) {
+        fprintf(stderr, "jwtgate: not revoked: %s\n", revocation_writer_error(writer));
+    } else if (writer != NULL) {
+        code = say_revoked(entry);
+    }
+    revocation_writer_close(writer);
+    return code;
+}
+
+/* The body of POST /revocations. */
+static void write_body(struct json_writer *json, const struct wish *wish)
+{
+    json_write_begin(json, NULL, '{');
+    if (slice_is_absent(wish->value)) {
+        json_write_string(json, "jti", wish->jti);
+    } else {
+        json_write_begin(json, "before", '{');
+        json_write_string(json, revocation_kind_names[wish->kind], wish->value);
+        json_write_int(json, "time", wish->before);
+        json_write_end(json, '}');
+    }
+    if (wish->expires_at != REVOCATION_FOR_EVER) {
+        json_write_int(json, "expires_at", wish->expires_at);
+    }
+    json_write_end(json, '}');
+}
+
+static int say_answer(const struct cmd_admin_answer *answer, const struct revocation_entry *entry)
+{
+    if (answer->status == 200) {
+        return say_revoked(entry);
+    }
+    (void)cmd_admin_refused(answer);
+    return EXIT_UNKNOWN;
+}
+
+/* Ask the gateway that runs: what it answers is true for its requests at once. False: none runs. */
+static bool ask_gateway(const struct config *config, const struct wish *wish,
+                        const struct revocation_entry *entry, int *ret_code)
+{
+    struct cmd_admin admin = { .config_file = wish->config_file };
+    struct cmd_admin_answer answer = { .status = 0 };
+    struct json_writer json;
+    bool is_answered = false;
+
+    if (!config->admin_token.is_set) {
+        return false;
+    }
+    json_writer_init(&json, MAX_TOKEN_BYTES);
+    write_body(&json, wish);
+    if (!json.failed && cmd_admin_open(&admin, true) == EXIT_YES) {
+        is_answered = cmd_admin_post(&admin, "/revocations", slice_of(json.buf, json.len),
+                                     ANSWER_MS, true, &answer) == EXIT_YES;
+    }
+    if (is_answered) {
+        *ret_code = say_answer(&answer, entry);
+    }
+    free(answer.body);
+    cmd_admin_close(&admin);
+    json_writer_done(&json);
+    return is_answered;
+}
+
+static int carry_out(const struct config *config, struct wish *wish)
 {
     struct revocation_entry entry;
-    int err = make_entry(wish, &entry);
+    int code = EXIT_UNKNOWN;
 
+    wish->before = wish->before != 0 ? wish->before : clock_unix();
+    int err = make_entry(wish, &entry);
     if (err == REVOCATION_IS_OVER) {
         printf("expired already, nothing to do\n");
         return EXIT_YES;
@@ -126,18 +187,12 @@ static int store_wish(struct revocation_writer *writer, const struct wish *wish)
         fprintf(stderr, "jwtgate: not revoked: no token has such a name\n");
         return EXIT_NO;
     }
-    if (revocation_writer_put(writer, &entry) < 0) {
-        fprintf(stderr, "jwtgate: not revoked: %s\n", revocation_writer_error(writer));
-        return EXIT_UNKNOWN;
-    }
-    printf("revoked %.*s\n", SLICE_FMT(revocation_entry_key(&entry)));
-    return EXIT_YES;
+    return ask_gateway(config, wish, &entry, &code) ? code : store_entry(config, &entry);
 }
 
 static int revoke_wish(struct wish *wish)
 {
     struct arena arena;
-    struct config *config = NULL;
     int code = EXIT_YES;
 
     clock_update();
@@ -146,13 +201,10 @@ static int revoke_wish(struct wish *wish)
         code = read_token(&arena, wish);
     }
     if (code == EXIT_YES) {
-        struct revocation_writer *writer = open_store(wish->config_file, &config, &code);
-        if (writer != NULL) {
-            code = store_wish(writer, wish);
-        }
-        revocation_writer_close(writer);
+        struct config *config = cmd_revoke_config(wish->config_file, &code);
+        code = config == NULL ? code : carry_out(config, wish);
+        config_unref(config);
     }
-    config_unref(config);
     arena_done(&arena);
     return code;
 }
@@ -259,85 +311,11 @@ const struct command command_revoke = {
              "[-c FILE] --jti JTI [--expires UNIX]\n"
              "[-c FILE] --subject|--client|--kid|--issuer X [--before UNIX]",
     .summary = "make tokens invalid from now on",
-    .about = "Write to the store that \"revocation\" of the configuration names: 0 when the store\n"
-             "has it.  What is there is never shortened.  A token is not verified.",
+    .about = "Through the gateway that runs, when the configuration has an admin.token, else\n"
+             "straight to the store that \"revocation\" names: 0 when the store has it.  What is\n"
+             "there is never shortened.  A token is not verified.",
     .options = revoke_options,
     .examples = "revoke --token - < token\n"
                 "revoke --subject alice",
     .run = run_revoke,
-};
-
-/* ---- revocations ---- */
-
-static int check_jti(const char *config_file, struct slice jti)
-{
-    char buf[REVOCATION_KEY_BYTES];
-    struct config *config = NULL;
-    int code = EXIT_UNKNOWN;
-    struct revocation_writer *writer = open_store(config_file, &config, &code);
-
-    if (writer != NULL) {
-        struct slice key = revocation_jti_key(buf, jti);
-        int err = slice_is_absent(key) ? ERR_CRYPTO : revocation_writer_find(writer, key);
-        code = err == 0 ? EXIT_YES : err == ERR_NOT_FOUND ? EXIT_NO : EXIT_UNKNOWN;
-        if (code == EXIT_UNKNOWN) {
-            fprintf(stderr, "jwtgate: %s\n", revocation_writer_error(writer));
-        } else {
-            printf("%s\n", code == EXIT_YES ? "revoked" : "not revoked");
-        }
-    }
-    revocation_writer_close(writer);
-    config_unref(config);
-    return code;
-}
-
-static int run_revocations(struct cmd_line *line)
-{
-    const char *config_file = NULL, *word = NULL, *jti = NULL;
-    int option;
-
-    while ((option = cmd_next(line)) != CMD_END) {
-        switch (option) {
-        case CMD_STOP: return line->exit_code;
-        case 'c': config_file = line->value; break;
-        case OPTION_JTI: jti = line->value; break;
-        default:
-            if (word != NULL) {
-                return cmd_unexpected(line);
-            }
-            word = line->value;
-            break;
-        }
-    }
-    if (word == NULL || strcmp(word, "check") != 0) {
-        return cmd_usage_error(line, "say what to do: check");
-    }
-    if (jti == NULL || jti[0] == '\0') {
-        return cmd_usage_error(line, "check needs --jti");
-    }
-    return check_jti(config_file, slice_str(jti));
-}
-
-static const char *const revocations_words[] = { "check", NULL };
-
-static const struct cmd_option revocations_options[] = {
-    CMD_OPTION_CONFIG,
-    { .id = OPTION_JTI,
-      .name = "jti",
-      .value = "JTI",
-      .help = "the token with this jti",
-      .is_long_only = true },
-    { .name = NULL },
-};
-
-const struct command command_revocations = {
-    .name = "revocations",
-    .usage = "check [-c FILE] --jti JTI",
-    .summary = "ask the store whether a token is revoked",
-    .about = "0: revoked, 1: not revoked, 3: the store does not answer.  Watermarks (revoke\n"
-             "--subject and the like) are not looked at.",
-    .words = revocations_words,
-    .options = revocations_options,
-    .examples = "revocations check --jti 4f1d",
-    .run = run_revocations,
 };

@@ -60,6 +60,7 @@ static enum gw_verdict on_revoked(struct gw_call *call)
     case 0: return reply_counts(call);
     case ERR_BUSY: return problem(call, 503, "Too many revocations at once");
     case ERR_NOT_FOUND: return problem(call, 503, "The store has it, but too few of its replicas");
+    case ERR_TOO_BIG: return problem(call, 503, "The store is full");
     case ERR_UNSUPPORTED: return problem(call, 400, "The store of this gateway has no replicas");
     default: return problem(call, 503, "The store does not answer");
     }

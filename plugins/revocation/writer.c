@@ -112,7 +112,7 @@ static int put_redis(struct revocation_writer *writer, const struct revocation_e
 
 static int open_redis(struct revocation_writer *writer, const struct revocation_settings *settings)
 {
-    static const struct redis_ops ops = { NULL, NULL, NULL };
+    static const struct redis_ops ops = { 0 };
 
     writer->timeout_ms =
         settings->client.connect_timeout_ms * 2 + settings->client.command_timeout_ms;
@@ -258,6 +258,109 @@ int revocation_writer_find(struct revocation_writer *writer, struct slice key)
     int err = wait_for_answer(writer, redis_send(writer->redis, 2, argv, on_redis, writer));
     if (err == 0 && !writer->is_there) {
         return ERR_NOT_FOUND;
+    }
+    return err;
+}
+
+/* ---- all entries ---- */
+
+struct visit {
+    struct revocation_writer *writer;
+    bool (*fn)(void *arg, const struct local_entry *entry);
+    void *arg;
+    char cursor[24];
+    bool is_stopped;
+};
+
+/* A page of names in one step, each with its value and its life. */
+static const char page_script[] =
+    "local page = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', 500) "
+    "local out = { page[1] } "
+    "for _, key in ipairs(page[2]) do "
+    "local value = redis.pcall('GET', key) "
+    "out[#out + 1] = key "
+    "out[#out + 1] = type(value) == 'string' and value or '' "
+    "out[#out + 1] = tostring(redis.call('TTL', key)) "
+    "end "
+    "return out";
+
+static bool visit_row(struct visit *visit, struct slice key, struct slice value, struct slice life)
+{
+    char name[REVOCATION_KEY_BYTES];
+    int64_t seconds = 0;
+    struct local_entry entry = { .key = revocation_name_of(name, visit->writer->prefix, key),
+                                 .expires_at = REVOCATION_FOR_EVER };
+
+    if (slice_is_absent(entry.key) ||
+        slice_starts_with(entry.key, SLICE(REVOCATION_PREFIX "heartbeat:")) ||
+        slice_eq(life, SLICE("-2"))) {
+        return true; /* not a revocation; gone meanwhile */
+    }
+    if (revocation_read_time(life, &seconds) == 0) {
+        entry.expires_at = clock_unix() + seconds;
+    }
+    if (revocation_read_time(value, &entry.value) < 0) {
+        entry.value = 0; /* another writer's word */
+    }
+    return visit->fn(visit->arg, &entry);
+}
+
+static int take_rows(struct visit *visit, const struct redis_reply *reply)
+{
+    if (reply->type != REDIS_IS_ARRAY || reply->count % 3 != 1 ||
+        reply->items[0]->text.len >= sizeof(visit->cursor)) {
+        return ERR_BAD_INPUT;
+    }
+    struct slice cursor = reply->items[0]->text;
+    memcpy(visit->cursor, cursor.ptr, cursor.len);
+    visit->cursor[cursor.len] = '\0';
+    for (size_t i = 1; i < reply->count && !visit->is_stopped; i += 3) {
+        visit->is_stopped = !visit_row(visit, reply->items[i]->text, reply->items[i + 1]->text,
+                                       reply->items[i + 2]->text);
+    }
+    return 0;
+}
+
+static void on_page(void *arg, int err, const struct redis_reply *reply)
+{
+    struct visit *visit = arg;
+
+    visit->writer->is_answered = true;
+    visit->writer->err = err == 0 ? take_rows(visit, reply) : err;
+}
+
+static int visit_redis(struct visit *visit)
+{
+    struct revocation_writer *writer = visit->writer;
+    char pattern[REVOCATION_MAX_PREFIX + 2];
+    int len = snprintf(pattern, sizeof(pattern), "%.*s*", SLICE_FMT(writer->prefix));
+    int err = 0;
+
+    snprintf(visit->cursor, sizeof(visit->cursor), "0");
+    do {
+        struct slice argv[5] = { SLICE("EVAL"), SLICE(page_script), SLICE("0"),
+                                 slice_str(visit->cursor), slice_of(pattern, (size_t)len) };
+        writer->is_answered = false;
+        err = wait_for_answer(
+            writer, redis_send_within(writer->redis, writer->timeout_ms, 5, argv, on_page, visit));
+    } while (err == 0 && !visit->is_stopped && strcmp(visit->cursor, "0") != 0);
+    if (err < 0) {
+        keep_error(writer, err_text(err));
+    }
+    return err;
+}
+
+int revocation_writer_visit(struct revocation_writer *writer,
+                            bool (*fn)(void *arg, const struct local_entry *entry), void *arg)
+{
+    struct visit visit = { .writer = writer, .fn = fn, .arg = arg };
+
+    if (writer->redis != NULL) {
+        return visit_redis(&visit);
+    }
+    int err = local_store_visit(writer->local, SLICE_ABSENT, fn, arg);
+    if (err < 0) {
+        keep_error(writer, err_text(err));
     }
     return err;
 }

@@ -5,6 +5,7 @@
 
 #include "plugins/revocation/config.h"
 #include "plugins/revocation/entry.h"
+#include "plugins/revocation/local_store.h"
 
 #define REVOCATION_ERROR_BYTES 256u
 
@@ -21,5 +22,9 @@ int revocation_writer_put(struct revocation_writer *writer,
                           const struct revocation_entry *entry) MUST_CHECK;
 /* Is the key there? ERR_NOT_FOUND: surely not. */
 int revocation_writer_find(struct revocation_writer *writer, struct slice key) MUST_CHECK;
+/* All entries of the store; fn returns false to stop. */
+int revocation_writer_visit(struct revocation_writer *writer,
+                            bool (*fn)(void *arg, const struct local_entry *entry),
+                            void *arg) MUST_CHECK;
 /* What went wrong last. */
 const char *revocation_writer_error(const struct revocation_writer *writer);

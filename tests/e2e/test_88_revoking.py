@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Revoking through the admin listener: who may, what is understood, and when it is true."""
+import contextlib
 import http.client
 import json
 import signal
+import subprocess
 import threading
 import time
 
@@ -10,7 +12,7 @@ import pytest
 
 from redis_support import PASSWORD, Redis
 from support import ISSUER, Gateway, get, wait_until
-from test_85_revocation import ENVIRONMENT, STALENESS, ask, configuration, is_revoked, on_redis, token
+from test_85_revocation import ENVIRONMENT, STALENESS, ask, configuration, is_revoked, jwtgate, on_redis, token
 
 ADMIN_TOKEN = "an-admin-token-of-the-tests"
 ADMIN = {"env": "TEST_ADMIN_TOKEN"}
@@ -200,6 +202,31 @@ def test_a_refusal_of_redis_is_none_of_success(start, backend, redis):
     wait_until(lambda: "redis refuses a revocation" in gateway.log(), 2, "it is told")
 
 
+def test_what_was_acknowledged_survives_kill_9(local):
+    acknowledged, number = [], 0
+    for _ in range(6):
+        end = time.monotonic() + 0.4
+
+        def kill(process=local.process, end=end):
+            time.sleep(max(0, end - time.monotonic()))
+            process.kill()
+        killer = threading.Thread(target=kill)
+        killer.start()
+        while local.process.poll() is None:
+            number += 1
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if post(local, {"jti": f"kill-{number}"})[0] == 200:
+                    acknowledged.append(f"kill-{number}")
+        killer.join()
+        local.process.wait()
+        local.process = None
+        local.start()
+    assert len(acknowledged) > 6
+    for jti in acknowledged:
+        assert is_revoked(ask(local, "/filtered", token(jti=jti))), jti
+    assert ask(local, "/filtered", token()).status == 200
+
+
 def test_a_client_that_goes_does_not_stop_it(kept):
     for i in range(20):
         connection = http.client.HTTPConnection("127.0.0.1", kept.admin_port, timeout=5)
@@ -344,8 +371,8 @@ def test_the_token_may_be_in_a_file(start, backend, scratch):
 @pytest.mark.parametrize("source, mode, message", [
     ({"env": "NOT_SET_AT_ALL"}, 0o600, "NOT_SET_AT_ALL is not set"), ({"file": "t"}, 0o644, "others can read"),
     ({"file": "missing"}, 0o600, "No such file"), ({}, 0o600, "neither or both"),
-    ({"env": "TEST_SECRET", "file": "t"}, 0o600, "neither or both"), ({"file": "short"}, 0o600, "16 or more"),
-    ({"file": "empty"}, 0o600, "is empty"), ({"file": "blank"}, 0o600, "16 or more"), ({"file": "."}, 0o700, "not a file")])
+    ({"env": "TEST_SECRET", "file": "t"}, 0o600, "neither or both"), ({"file": "short"}, 0o600, "16 to 512"),
+    ({"file": "empty"}, 0o600, "is empty"), ({"file": "blank"}, 0o600, "16 to 512"), ({"file": "."}, 0o700, "not a file")])
 def test_bad_tokens_are_explained(scratch, backend, source, mode, message):
     for name, text in (("t", ADMIN_TOKEN), ("short", "short"), ("empty", "\n"), ("blank", "a token with blanks")):
         (scratch / name).write_text(text)
@@ -354,3 +381,106 @@ def test_bad_tokens_are_explained(scratch, backend, source, mode, message):
     assert gateway.process.wait(10) == 1
     assert message in gateway.log() and "admin.token" in gateway.log(), gateway.log()
     assert ADMIN_TOKEN not in gateway.log()
+
+
+# --- numbers ---------------------------------------------------------------------------------------
+
+
+def test_the_numbers_are_there(start, backend, redis):
+    gateway = start(with_token(on_redis(backend, redis)), environment={**ENVIRONMENT, "TEST_ADMIN_TOKEN": ADMIN_TOKEN})
+    for i in range(30):
+        revoke(gateway, {"jti": f"counted-{i}"})
+    for i in range(10):
+        assert ask(gateway, "/strict", token()).status == 200
+    metric = gateway.metric
+    assert metric("jwtgate_redis_commands_total", **{"class": "revoke"}, result="ok") == 30
+    assert metric("jwtgate_redis_commands_total", **{"class": "lookup"}, result="ok") == 10, "one for all names of a token"
+    assert metric("jwtgate_redis_writes_total", **{"class": "lookup"}) == 10
+    assert metric("jwtgate_redis_command_duration_seconds_count", **{"class": "lookup"}) == 10
+    assert metric("jwtgate_redis_commands_total", **{"class": "follow"}, result="ok") > 3
+    assert metric("jwtgate_revocation_delay_seconds_count", by="order") == 30
+    wait_until(lambda: metric("jwtgate_revocation_delay_seconds_count", by="heartbeat") > 0, 3, "a heartbeat is back")
+    wait_until(lambda: metric("jwtgate_revocation_entries") == 30, 3, "counted")
+    assert 0 < metric("jwtgate_revocation_filter_fill_ratio") < 0.2
+    redis.signal(signal.SIGSTOP)
+    assert ask(gateway, "/strict", token()).status == 503
+    redis.signal(signal.SIGCONT)
+    assert metric("jwtgate_redis_commands_total", **{"class": "lookup"}, result="error") >= 1
+    text = gateway.admin("/metrics")[1]
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# --- the commands ----------------------------------------------------------------------------------
+
+
+def test_revoke_goes_through_the_gateway(kept):
+    """Enforced when the command ends, not only within max_staleness."""
+    for i in range(5):
+        jwt = token(jti=f"command-{i}")
+        assert ask(kept, "/filtered", jwt).status == 200
+        done = jwtgate(kept, "revoke", "--jti", f"command-{i}")
+        assert done.returncode == 0 and done.stdout == f"revoked blocklist:jti:command-{i}\n", done.stderr
+        assert is_revoked(ask(kept, "/filtered", jwt))
+    now = int(time.time())
+    assert jwtgate(kept, "revoke", "--subject", "user-9", "--before", now - 50, "--expires", now + 500).returncode == 0
+    assert is_revoked(ask(kept, "/filtered", token(sub="user-9", iat=now - 100)))
+    assert jwtgate(kept, "revoke", "--token", "-", stdin=token(jti="by-token")).returncode == 0
+    assert look(kept, "by-token")[1]["revoked"] is True
+    assert kept.metric("jwtgate_revocations_total", result="ok") == 7
+
+
+def test_what_the_gateway_refuses_is_told(local):
+    local.environment["TEST_ADMIN_TOKEN"] = "another-token-than-the-gateway-has"
+    done = jwtgate(local, "revoke", "--jti", "refused")
+    assert done.returncode == 3 and "refused (401): The admin token is needed" in done.stderr and not done.stdout
+    assert look(local, "refused")[1]["revoked"] is False
+    assert "another-token" not in done.stderr + local.log()
+
+
+def test_without_a_gateway_the_store_is_written(local):
+    local.stop()
+    done = jwtgate(local, "revoke", "--jti", "offline")
+    assert done.returncode == 0, done.stderr
+    local.start()
+    assert is_revoked(ask(local, "/filtered", token(jti="offline")))
+
+
+def test_status_says_how_much_is_known(kept):
+    revoke(kept, [{"jti": f"s-{i}"} for i in range(3)])
+    wait_until(lambda: kept.metric("jwtgate_revocation_entries") == 3, 3, "counted")
+    done = jwtgate(kept, "revocations", "status")
+    assert done.returncode == 0, done.stderr
+    words = dict(line.split() for line in done.stdout.splitlines())
+    assert words["state"] == "live" and words["entries"] == "3"
+    assert words.get("redis_up") in (None, "1")
+    kept.stop()
+    done = jwtgate(kept, "revocations", "status")
+    assert done.returncode == 3 and "no answer from" in done.stderr and not done.stdout
+
+
+def test_status_is_no_when_the_knowledge_is_old(start, backend, redis):
+    gateway = start(on_redis(backend, redis), environment=ENVIRONMENT)
+    redis.kill()
+    wait_until(lambda: jwtgate(gateway, "revocations", "status").returncode == 1, 5, "stale")
+    assert "stale" in jwtgate(gateway, "revocations", "status").stdout
+
+
+def test_export_has_every_entry(kept):
+    end = soon()
+    many = [{"jti": f"e-{i}", "expires_at": end} for i in range(250)]
+    revoke(kept, many)
+    revoke(kept, [{"jti": "for-ever \"quoted\""}, {"before": {"iss": ISSUER, "time": 1_700_000_000}}])
+    done = jwtgate(kept, "revocations", "export")
+    assert done.returncode == 0, done.stderr
+    rows = {row["key"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert len(rows) == 252
+    assert end + 300 <= rows["blocklist:jti:e-7"]["expires_at"] <= end + 302
+    assert "expires_at" not in rows['blocklist:jti:for-ever "quoted"']
+    assert rows[f"blocklist:before:iss:{ISSUER}"]["value"] == 1_700_000_000
+
+
+@pytest.mark.parametrize("arguments", [[], ["look"], ["check"], ["status", "--jti", "a"], ["export", "more"]])
+def test_wrong_ways_to_ask(local, arguments):
+    done = jwtgate(local, "revocations", *arguments)
+    assert done.returncode == 2 and "jwtgate help revocations" in done.stderr
