@@ -220,6 +220,25 @@ START_TEST(the_map_grows_while_others_read)
 }
 END_TEST
 
+START_TEST(a_cancelled_put_is_kept_and_says_nothing)
+{
+    struct local_entry first = { SLICE("jti:a"), 1, in_an_hour() };
+    struct local_entry second = { SLICE("jti:b"), 1, in_an_hour() };
+    int64_t value;
+
+    ck_assert_int_eq(open_store(), 0);
+    /* The first is being written already, the second waits for the next commit. */
+    ck_assert_int_eq(local_store_put(store, &first, 1, on_put, &first), 0);
+    ck_assert_int_eq(local_store_put(store, &second, 1, on_put, &second), 0);
+    local_store_cancel(store, &first);
+    local_store_cancel(store, &second);
+    ck_assert_int_eq(put("jti:c", 1, in_an_hour()), 0);
+    ck_assert_uint_eq(answer.count, 1);
+    ck_assert_int_eq(find("jti:a", &value), 0);
+    ck_assert_int_eq(find("jti:b", &value), 0);
+}
+END_TEST
+
 START_TEST(a_full_store_says_so_and_keeps_what_it_has)
 {
     int64_t value;
@@ -510,6 +529,7 @@ int main(void)
     tcase_add_test(tcase, an_entry_is_never_shortened);
     tcase_add_test(tcase, bad_keys_are_refused);
     tcase_add_test(tcase, the_map_grows_while_others_read);
+    tcase_add_test(tcase, a_cancelled_put_is_kept_and_says_nothing);
     tcase_add_test(tcase, a_full_store_says_so_and_keeps_what_it_has);
     tcase_add_test(tcase, expired_entries_leave_by_themselves);
     tcase_add_test(tcase, a_clock_that_jumps_does_not_make_entries_leave);
