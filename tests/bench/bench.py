@@ -6,6 +6,7 @@
   ./dev bench --flood [--rounds N]     what tokens with random kids do to good ones: beside them, by the same
                                        sender, tokens that are refused for another reason
   ./dev bench --tls [--help]           what TLS costs: bench_tls.py
+  ./dev bench --revocations [N,...]    what N revocations in Redis cost (1,000,000 and 10,000,000)
 
 The gateway runs on CPU 0, wrk and the backend on CPU 1.  The headline is the gateway's CPU time per
 request (from /proc, over all its processes): on a shared machine it is steadier than requests per
@@ -30,6 +31,7 @@ import tempfile
 import threading
 import time
 import types
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -37,7 +39,7 @@ WORK = pathlib.Path(os.environ.get("BENCH_DIR", ROOT / "build" / "bench"))
 BINARY = os.environ.get("JWTGATE_BIN", str(ROOT / "build" / "jwtgate"))
 GW_CPU, LOAD_CPU = os.environ.get("GW_CPU", "0"), os.environ.get("LOAD_CPU", "1")
 TICK = os.sysconf("SC_CLK_TCK")
-PORT, ADMIN, BACKEND, KEYS = 18080, 18087, 18081, 18083
+PORT, ADMIN, BACKEND, KEYS, REDIS = 18080, 18087, 18081, 18083, 18085
 TOKENS = 100_000
 FLOOD_TOKENS, FLOOD_SECONDS, FLOOD_REFRESH_S, FLOOD_SENDERS = 20_000, 10, 2, 20
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
@@ -51,6 +53,8 @@ RUNS = {
     "jwtgate-hs256": ("jwtgate", "hs256", 1, 1, 64, "/", 1),
     "jwtgate-rs256": ("jwtgate", "rs256", 1, 1, 64, "/", 1),
     "jwtgate-jwks": ("jwtgate", "jwks", 1, 1, 64, "/", 1),
+    "jwtgate-filtered": ("jwtgate", "rs256-filtered", 1, 1, 64, "/", 1),
+    "jwtgate-strict": ("jwtgate", "rs256-strict", 1, 1, 64, "/", 1),
     "jwtgate-rs256-first": ("jwtgate", "rs256", 1, 1, 64, "/", -1),
     "jwtgate-w2": ("jwtgate", "none", 2, 1, 64, "/", 0),
     "jwtgate-10r": ("jwtgate", "none", 1, 10, 64, "/r7/x", 0),
@@ -237,7 +241,25 @@ def running(cpus, command, port, log=subprocess.DEVNULL):
             process.wait()
 
 
-def jwtgate_config(auth, workers, routes):
+@contextlib.contextmanager
+def redis_with(count):
+    """A redis-server with that many revocations, none of them of a token of ours."""
+    command = ["redis-server", "--port", REDIS, "--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "yes"]
+    with running(LOAD_CPU, command, REDIS):
+        subprocess.run(["redis-cli", "-p", str(REDIS), "DEBUG", "POPULATE", str(count), "blocklist:jti", "1"],
+                       check=True, stdout=subprocess.DEVNULL)
+        yield
+
+
+def metrics():
+    """{name{labels}: value} of the gateway that runs."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{ADMIN}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if line and line[0] != "#"}
+
+
+def jwtgate_config(auth, workers, routes, revocation=None):
+    auth, _, revoked = auth.partition("-")
     providers, access = {}, "none"
     common = {"issuer": "https://issuer.test/", "audiences": ["orders"]}
     if auth == "hs256":
@@ -249,7 +271,9 @@ def jwtgate_config(auth, workers, routes):
             "uri": f"http://127.0.0.1:{KEYS}/", "allow_http": True,
             "cache": {"ttl": "10m", "min_refresh": f"{FLOOD_REFRESH_S}s"}}}}
     if providers:
-        access = {"provider": "p"}
+        access = {"provider": "p", **({"revocation": revoked} if revoked else {})}
+    if revoked:
+        revocation = {"redis": {"url": f"redis://127.0.0.1:{REDIS}", "timeouts": {"command": "1s"}}, **(revocation or {})}
     paths = ["/"] if routes == 1 else [f"/r{n}" for n in range(routes)]
     table = {}
     for number, path in enumerate(paths):
@@ -259,14 +283,15 @@ def jwtgate_config(auth, workers, routes):
     return {"version": 1, "server": {"workers": workers, "limits": {"requests_per_connection": 1_000_000}},
             "listeners": {"public": {"address": f"127.0.0.1:{PORT}"}}, "admin": {"address": f"127.0.0.1:{ADMIN}"},
             "access_log": "off", "upstreams": {"b": {"targets": [f"127.0.0.1:{BACKEND}"]}},
-            **({"providers": providers} if providers else {}), "routes": table}
+            **({"providers": providers} if providers else {}), **({"revocation": revocation} if revoked else {}),
+            "routes": table}
 
 
 def nginx_command(folder):
     return [shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"]
 
 
-def command_of(program, auth, workers, routes, folder):
+def command_of(program, auth, workers, routes, folder, revocation=None):
     values = {"dir": folder, "workers": workers, "port": PORT, "backend": BACKEND}
     if program == "floor":
         return [WORK / "floor", PORT, BACKEND]
@@ -276,19 +301,19 @@ def command_of(program, auth, workers, routes, folder):
     if program == "haproxy":
         (folder / "haproxy.cfg").write_text(HAPROXY.format(**values))
         return [shutil.which("haproxy", path="/usr/sbin:/usr/bin"), "-db", "-f", folder / "haproxy.cfg"]
-    (folder / "jwtgate.jsonc").write_text(json.dumps(jwtgate_config(auth, workers, routes)))
+    (folder / "jwtgate.jsonc").write_text(json.dumps(jwtgate_config(auth, workers, routes, revocation)))
     return [BINARY, "run", "-c", folder / "jwtgate.jsonc"]
 
 
 @contextlib.contextmanager
-def gateway(program, auth, workers, routes):
+def gateway(program, auth, workers, routes, revocation=None):
     cpus = GW_CPU if workers == 1 else f"{GW_CPU},{LOAD_CPU}"
     folder = pathlib.Path(tempfile.mkdtemp(prefix="run.", dir=WORK))
     folder.chmod(0o755)
     try:
         with open(folder / "log", "wb") as log, contextlib.ExitStack() as stack:
             try:
-                process = stack.enter_context(running(cpus, command_of(program, auth, workers, routes, folder), PORT, log))
+                process = stack.enter_context(running(cpus, command_of(program, auth, workers, routes, folder, revocation), PORT, log))
             except RuntimeError as error:
                 raise RuntimeError(f"{error}: {(folder / 'log').read_text(errors='replace')[-800:]}") from error
             yield process
@@ -302,6 +327,7 @@ def gateway(program, auth, workers, routes):
 def load(connections, path, tokens, auth, seconds, cpus, threads=1, skip=0.0, pause_ms=0, scheme="http", tokens_file=None):
     out = WORK / f"wrk-{auth}.json"
     out.unlink(missing_ok=True)
+    auth = auth.partition("-")[0]
     if tokens_file is None and auth != "none":
         tokens_file = WORK / f"{'rs256' if auth == 'jwks' else auth}.txt"
     environment = dict(os.environ, TOKENS=str(tokens_file or ""), REQ_PATH=path, OUT=str(out),
@@ -313,23 +339,36 @@ def load(connections, path, tokens, auth, seconds, cpus, threads=1, skip=0.0, pa
     return json.loads(out.read_text())
 
 
+def commands_and_writes():
+    """Of the workers, to Redis."""
+    now = metrics()
+    return (now['jwtgate_redis_commands_total{class="lookup",result="ok"}'], now['jwtgate_redis_writes_total{class="lookup"}'])
+
+
 def measure(name, seconds):
     program, auth, workers, routes, connections, path, tokens = RUNS[name]
     cpus, threads = (LOAD_CPU, 1) if workers == 1 else (f"{GW_CPU},{LOAD_CPU}", 2)
-    with running(cpus, [WORK / "backend", BACKEND], BACKEND), gateway(program, auth, workers, routes) as process:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(running(cpus, [WORK / "backend", BACKEND], BACKEND))
+        if "-" in auth:
+            stack.enter_context(redis_with(10_000))
+        process = stack.enter_context(gateway(program, auth, workers, routes))
         load(connections, path, tokens, auth, 1, cpus, skip=0.5)
         pids = tree_of(process.pid)
+        asked0 = commands_and_writes() if "strict" in auth else (0, 0)
         user0, system0 = cpu_of(pids)
         begin = time.monotonic()
         result = load(connections, path, tokens, auth, seconds, cpus, threads)
         wall = time.monotonic() - begin
         user1, system1 = cpu_of(pids)
         rss = memory_of(pids)
+        asked1 = commands_and_writes() if "strict" in auth else (0, 0)
     requests = max(result["requests"], 1)
     user, system = user1 - user0, system1 - system0
     return {"name": name, "us": (user + system) / requests * 1e6, "user": user / requests * 1e6, "system": system / requests * 1e6,
             "rps": requests / (result["duration_us"] / 1e6), "p50": result["p50"], "p99": result["p99"],
-            "non2xx": result["non2xx"], "errors": result["errors"], "busy": (user + system) / wall / workers, "rss": rss}
+            "non2xx": result["non2xx"], "errors": result["errors"], "busy": (user + system) / wall / workers, "rss": rss,
+            "commands_per_write": (asked1[0] - asked0[0]) / max(asked1[1] - asked0[1], 1)}
 
 
 def idle_bytes(program, count):
@@ -435,6 +474,49 @@ def flood(keys, count):
     row("memory, most growth in a round", max(f["grown_kib"] for f in floods) / 1024, "<= 1 MiB", lambda v: v <= 1, " MiB")
 
 
+# --- many revocations --------------------------------------------------------------------------
+
+
+def is_live():
+    with contextlib.suppress(OSError):
+        return metrics().get('jwtgate_revocation_state{state="live"}') == 1
+    return False
+
+
+def serve_with_revocations(count, seconds, interval):
+    """Seconds until all are known, bytes of the filter, p99 and refusals of good tokens, times all were read again."""
+    revocation = {"filter": {"expected_items": count}, "resync_interval": interval}
+    resyncs = 'jwtgate_revocation_resyncs_total{cause="interval"}'
+    begin = time.monotonic()
+    with gateway("jwtgate", "rs256-filtered", 1, 1, revocation):
+        end = time.monotonic() + 600
+        while not is_live():
+            if time.monotonic() > end:
+                raise RuntimeError("never synchronised")
+            time.sleep(0.02)
+        synced = time.monotonic() - begin
+        load(64, "/", 1, "rs256", 1, LOAD_CPU, skip=0.5)
+        before = metrics()
+        result = load(64, "/", 1, "rs256", seconds, LOAD_CPU, pause_ms=5)
+        after = metrics()
+    if after["jwtgate_revocation_entries"] < count * 0.999:
+        raise RuntimeError(f"only {after['jwtgate_revocation_entries']:.0f} entries are known")
+    return {"synced": synced, "bytes": after["jwtgate_revocation_filter_bytes"], "p99": result["p99"],
+            "bad": result["non2xx"] + result["errors"], "resyncs": after[resyncs] - before[resyncs]}
+
+
+def revocations(counts, seconds):
+    print("| revocations | filter bytes each | aim | reached | seconds to synchronise | p99 us, followed | p99 us, all read again "
+          "and again | times | refused |\n|---:|---:|---|---|---:|---:|---:|---:|---:|")
+    for count in counts:
+        with running(LOAD_CPU, [WORK / "backend", BACKEND], BACKEND), redis_with(count):
+            calm = serve_with_revocations(count, seconds, "1h")
+            busy = serve_with_revocations(count, max(seconds, int(3 * calm["synced"])), "1s")
+        each = calm["bytes"] / count
+        print(f"| {count:,} | {each:.2f} | <= 2 | {'yes' if round(each, 2) <= 2 else 'NO'} | {calm['synced']:.2f} | {calm['p99']:.0f} | "
+              f"{busy['p99']:.0f} | {busy['resyncs']:.0f} | {calm['bad'] + busy['bad']} |", flush=True)
+
+
 # --- the report --------------------------------------------------------------------------------
 
 
@@ -470,6 +552,11 @@ def print_ratios(rounds, verify, idle):
     row("plain / HAProxy plain", ratio(rounds, "jwtgate", "haproxy"), "< 1", lambda v: v < 1)
     row("RS256 from cache / nginx plain", ratio(rounds, "jwtgate-rs256", "nginx"), "<= 0.90", lambda v: v <= 0.90)
     row("RS256 from cache, key by JWKS / key in a file", ratio(rounds, "jwtgate-jwks", "jwtgate-rs256"), "<= 1.05", lambda v: v <= 1.05)
+    row("RS256 from cache + filter over revocations / without", ratio(rounds, "jwtgate-filtered", "jwtgate-rs256"), "<= 1.03",
+        lambda v: v <= 1.03)
+    row("RS256 from cache + Redis on every request / nginx plain", ratio(rounds, "jwtgate-strict", "nginx"), "<= 1.25", lambda v: v <= 1.25)
+    batches = [r["jwtgate-strict"]["commands_per_write"] for r in rounds if "jwtgate-strict" in r]
+    row("commands in one write to Redis, 64 connections", statistics.median(batches) if batches else None, "-", lambda _: True)
     first = [(r["jwtgate-rs256-first"]["us"] - r["jwtgate"]["us"]) / verify for r in rounds if {"jwtgate-rs256-first", "jwtgate"} <= set(r)]
     row(f"(first RS256 - plain) / openssl verify ({verify:.1f} us)", statistics.median(first) if first else None, "<= 1.10", lambda v: v <= 1.10)
     one = ratio(rounds, "jwtgate", "jwtgate-w2")
@@ -491,6 +578,8 @@ def main():
     parser.add_argument("--no-idle", action="store_true")
     parser.add_argument("--json", help="also write every row to this file")
     parser.add_argument("--flood", action="store_true", help="only the flood of random kids")
+    parser.add_argument("--revocations", nargs="?", const="1000000,10000000", metavar="N,...",
+                        help="only many revocations in Redis; without N 1,000,000 and 10,000,000")
     options = parser.parse_args()
     count = options.rounds or (2 if options.quick else 5)
     seconds = options.seconds or (2 if options.quick else 5)
@@ -499,6 +588,9 @@ def main():
     keys = serve_keys()
     if options.flood:
         flood(keys, options.rounds or 3)
+        return 0
+    if options.revocations:
+        revocations([int(n) for n in options.revocations.split(",")], options.seconds or 10)
         return 0
     rounds, broken = [], set()
     for number in range(1, count + 1):
