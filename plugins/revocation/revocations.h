@@ -13,9 +13,10 @@
 bool revocations_are_kept(const struct gw_call *call);
 
 /* Revoke 1 to REVOCATION_ORDER_MAX entries.  fn runs when ticket->err is 0: the store has all of it, durably,
- * with `replicas` of its replicas, and so has this gateway's filter; or when it is an error: some of it may be kept; to
- * do it again is harmless.  ERR_BUSY: too many at once.  ERR_NOT_FOUND: too few replicas have it.
- * ERR_UNSUPPORTED: this store has no replicas.  ERR_TOO_BIG: it is full.  ERR_TIMEOUT and others: the store does not answer. */
+ * with `replicas` of its replicas, and so has this gateway's filter; or when it is an error: some of it
+ * may be kept; to do it again is harmless.  ERR_BUSY: too many at once.  ERR_NOT_FOUND: too few replicas
+ * have it.  ERR_UNSUPPORTED: this store has no replicas.  ERR_TOO_BIG: it is full.  ERR_TIMEOUT and
+ * others: the store does not answer. */
 enum gw_verdict revocations_add(struct gw_call *call, struct revocation_ticket *ticket,
                                 const struct revocation_entry *entries, unsigned count,
                                 unsigned replicas, gw_hook_fn *fn);
