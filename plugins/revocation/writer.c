@@ -241,23 +241,26 @@ int revocation_writer_put(struct revocation_writer *writer, const struct revocat
     return err == 0 && writer->redis != NULL ? put_redis(writer, entry) : err;
 }
 
-int revocation_writer_find(struct revocation_writer *writer, struct slice key)
+static int find_redis(struct revocation_writer *writer, struct slice key)
 {
     char buf[REVOCATION_REDIS_KEY_BYTES];
     struct slice argv[2] = { SLICE("EXISTS"), revocation_redis_key(buf, writer->prefix, key) };
-    int64_t value;
 
-    if (writer->redis == NULL) {
-        int err = local_store_find(writer->local, key, &value);
-        if (err < 0) {
-            keep_error(writer, err_text(err));
-        }
-        return err;
-    }
     writer->is_answered = false;
     int err = wait_for_answer(writer, redis_send(writer->redis, 2, argv, on_redis, writer));
-    if (err == 0 && !writer->is_there) {
-        return ERR_NOT_FOUND;
+    return err == 0 && !writer->is_there ? ERR_NOT_FOUND : err;
+}
+
+int revocation_writer_find(struct revocation_writer *writer, struct slice key)
+{
+    int64_t value;
+
+    if (writer->redis != NULL) {
+        return find_redis(writer, key);
+    }
+    int err = local_store_find(writer->local, key, &value);
+    if (err < 0) {
+        keep_error(writer, err_text(err));
     }
     return err;
 }
