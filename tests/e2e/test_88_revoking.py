@@ -11,7 +11,7 @@ import time
 import pytest
 
 from redis_support import PASSWORD, Redis
-from support import ISSUER, Gateway, get, wait_until
+from support import ISSUER, Gateway, bearer, get, wait_until
 from test_85_revocation import ENVIRONMENT, STALENESS, ask, configuration, is_revoked, jwtgate, on_redis, token
 
 ADMIN_TOKEN = "an-admin-token-of-the-tests"
@@ -484,3 +484,26 @@ def test_export_has_every_entry(kept):
 def test_wrong_ways_to_ask(local, arguments):
     done = jwtgate(local, "revocations", *arguments)
     assert done.returncode == 2 and "jwtgate help revocations" in done.stderr
+
+
+def test_questions_of_one_turn_leave_in_one_write(start, backend, redis):
+    gateway = start(on_redis(backend, redis) | {"server": {"workers": 1}}, environment=ENVIRONMENT)
+
+    def numbers():
+        return [gateway.metric(name, **{"class": "lookup"}) for name in ("jwtgate_redis_commands_total",
+                                                                         "jwtgate_redis_writes_total")]
+    jwt = token()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(gateway.client()) for _ in range(32)]
+        for client in clients:
+            assert client.ask(get("/strict", bearer(jwt))).status == 200  # connected, the token is in the cache
+        before = numbers()
+        gateway.signal(signal.SIGSTOP)
+        for client in clients:
+            client.send(get("/strict", bearer(jwt)))
+        gateway.signal(signal.SIGCONT)
+        for client in clients:
+            assert client.read().status == 200
+    after = numbers()
+    assert after[0] - before[0] == 32
+    assert after[1] - before[1] <= 4, "one for all that a turn of the loop finds"
