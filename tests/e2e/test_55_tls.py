@@ -108,6 +108,50 @@ def test_ciphers_of_the_intermediate_profile(gateway, cipher, is_ok):
     assert ("Cipher is (NONE)" not in said) == is_ok, said
 
 
+@pytest.mark.parametrize("suite, is_ok", [
+    ("TLS_AES_128_GCM_SHA256", True), ("TLS_AES_256_GCM_SHA384", True), ("TLS_CHACHA20_POLY1305_SHA256", True),
+    ("TLS_AES_128_CCM_SHA256", False), ("TLS_AES_128_CCM_8_SHA256", False),
+])
+def test_suites_of_tls_1_3(gateway, suite, is_ok):
+    said = openssl(gateway.port, "-tls1_3", "-ciphersuites", suite)
+    assert (f"Cipher is {suite}" in said) == is_ok and ("Cipher is (NONE)" in said) != is_ok, said
+
+
+@pytest.mark.parametrize("group, is_ok", [("X25519", True), ("P-256", True), ("P-384", True), ("P-521", False),
+                                          ("X448", False), ("ffdhe2048", False)])
+def test_groups(gateway, group, is_ok):
+    said = openssl(gateway.port, "-tls1_3", "-groups", group)
+    assert ("Cipher is (NONE)" not in said) == is_ok, said
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["-tls1_2"], ["Compression: NONE", "Secure Renegotiation IS supported", "Extended master secret: yes"]),
+    (["-tls1_3"], ["Compression: NONE", "Early data was not sent"]),
+    (["-tls1_2", "-fallback_scsv"], ["inappropriate fallback"]),  # RFC 7507: someone in between wants less
+    (["-tls1_2", "-sigalgs", "ECDSA+SHA1"], ["Cipher is (NONE)"]),
+    (["-tls1_2", "-no_ticket"], ["Cipher is ECDHE"]),
+])
+def test_what_scanners_look_for(gateway, arguments, words):
+    said = openssl(gateway.port, *arguments)
+    assert all(word in said for word in words), said
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_openssl_resumes_on_any_worker(gateway, scratch, version):
+    file = str(scratch / "session.pem")
+    request = get("/", "Connection: close")
+    assert "New, " in openssl(gateway.port, version, "-ign_eof", "-sess_out", file, text=request)
+    for _ in range(6):
+        assert "Reused, " in openssl(gateway.port, version, "-ign_eof", "-sess_in", file, "-sess_out", file, text=request)
+
+
+def test_a_load_of_requests_by_wrk(gateway, backend):
+    done = subprocess.run(["wrk", "-t2", "-c20", "-d2s", f"https://127.0.0.1:{gateway.port}/"], capture_output=True, text=True,
+                          timeout=30, check=True)
+    assert int(re.search(r"(\d+) requests in", done.stdout).group(1)) > 50, done.stdout
+    assert "Non-2xx" not in done.stdout and "Socket errors" not in done.stdout, done.stdout
+
+
 def test_renegotiation_is_off(gateway):
     said = openssl(gateway.port, "-tls1_2", text=b"R\n")
     assert "no renegotiation" in said.lower() or "ssl handshake failure" in said.lower(), said[-500:]
