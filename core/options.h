@@ -58,7 +58,8 @@ struct option {
                   void *field);
     const char *help; /* one sentence for the reference */
     /* OPT_CUSTOM: JSON Schema of the value, where "@" stands for that of an object by `sub`.  NULL: `sub`'s
-     * object, else a value like the default. */
+     * object, else a value like the default.  OPT_STRINGS: of each string.  OPT_STRING, OPT_OBJECT, and
+     * elements of OPT_MAP: more members ({...}) of their schema. */
     const char *schema;
 };
 /* A table ends with .name = NULL. Structs of OPT_MAP elements may start with

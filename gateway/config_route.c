@@ -27,20 +27,22 @@ struct route_text {
 #define MATCH(field) (offsetof(struct route_text, match.field) - offsetof(struct route_text, match))
 
 static const struct option match_table[] = {
-    { "exact", OPT_STRING, MATCH(exact), .min = 1, .max = MAX_PATH_BYTES,
-      .help = "The whole path." },
+    { "exact", OPT_STRING, MATCH(exact), .min = 1, .max = MAX_PATH_BYTES, .help = "The whole path.",
+      .schema = "{\"pattern\":\"^/\"}" },
     { "path_prefix", OPT_STRING, MATCH(path_prefix), .min = 1, .max = MAX_PATH_BYTES,
-      .help = "The path's first segments." },
+      .help = "The path's first segments.", .schema = "{\"pattern\":\"^/\"}" },
     { "hosts", OPT_STRINGS, MATCH(hosts), .min = 1, .max = 1000,
       .help = "Host names; \"*.example.com\": all below it." },
     { "methods", OPT_STRINGS, MATCH(methods), .min = 1, .max = HTTP_METHODS,
-      .help = "Methods; without: all." },
+      .help = "Methods; without: all.",
+      .schema = "{\"enum\":[\"GET\",\"HEAD\",\"POST\",\"PUT\",\"DELETE\",\"PATCH\",\"OPTIONS\","
+                "\"TRACE\",\"CONNECT\"]}" },
     { .name = NULL },
 };
 
 static const struct option rewrite_table[] = {
     { "strip_prefix", OPT_STRING, 0, .min = 1, .max = MAX_PATH_BYTES,
-      .help = "What is cut from the front of the path." },
+      .help = "What is cut from the front of the path.", .schema = "{\"pattern\":\"^/\"}" },
     { .name = NULL },
 };
 
@@ -52,7 +54,8 @@ static const struct option route_timeouts_table[] = {
 
 static const struct option route_table[] = {
     { "match", OPT_OBJECT, offsetof(struct route_text, match), .def = "{\"path_prefix\": \"/\"}",
-      .required = true, .sub = match_table, .help = "Which requests." },
+      .required = true, .sub = match_table, .help = "Which requests.",
+      .schema = "{\"oneOf\":[{\"required\":[\"exact\"]},{\"required\":[\"path_prefix\"]}]}" },
     { "upstream", OPT_STRING, offsetof(struct route_text, upstream), .min = 1, .max = 64,
       .help = "Name of the upstream that answers." },
     { "rewrite", OPT_OBJECT, offsetof(struct route_text, rewrite), .sub = rewrite_table,

@@ -75,6 +75,14 @@ static void write_enum(struct writer *w, const struct option *row)
     fputc(']', w->out);
 }
 
+/* ,"a":1 of {"a":1}; nothing of NULL. */
+static void write_members(struct writer *w, const char *object)
+{
+    if (object != NULL) {
+        fprintf(w->out, ",%.*s", (int)strlen(object) - 2, object + 1);
+    }
+}
+
 /* The text of the row's schema, with its `sub` in place of "@", as members of `allOf`. */
 static void write_custom(struct writer *w, const struct option *row)
 {
@@ -122,20 +130,26 @@ static void write_type(struct writer *w, const struct option *row)
     case OPT_STRING:
         fputs("\"type\":\"string\"", w->out);
         write_bounds(w, row, "minLength", "maxLength");
+        write_members(w, row->schema);
         break;
     case OPT_PATH: fputs("\"type\":\"string\"", w->out); break;
     case OPT_ENUM: write_enum(w, row); break;
     case OPT_STRINGS:
-        fputs("\"type\":\"array\",\"items\":{\"type\":\"string\"}", w->out);
+        fprintf(w->out, "\"type\":\"array\",\"items\":%s",
+                row->schema == NULL ? "{\"type\":\"string\"}" : row->schema);
         write_bounds(w, row, "minItems", "maxItems");
         break;
-    case OPT_OBJECT: write_object(w, row->sub); break;
+    case OPT_OBJECT:
+        write_object(w, row->sub);
+        write_members(w, row->schema);
+        break;
     case OPT_MAP:
         fputs("\"type\":\"object\",\"propertyNames\":{\"pattern\":\"^[A-Za-z0-9._-]{1,64}$\"}",
               w->out);
         write_bounds(w, row, "minProperties", "maxProperties");
         fputs(",\"additionalProperties\":{", w->out);
         write_object(w, row->sub);
+        write_members(w, row->schema);
         fputc('}', w->out);
         break;
     case OPT_LIST:

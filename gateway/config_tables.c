@@ -279,7 +279,8 @@ const struct option config_top_table[] = {
     { "tracing", OPT_OBJECT, TOP(tracing), .def = "{}", .sub = tracing_table,
       .help = "Trace context." },
     { "routes", OPT_CUSTOM, 0, .def = "{}", .required = true, .parse = parse_nothing,
-      .help = "Which requests go where, and who may send them." },
+      .help = "Which requests go where, and who may send them.",
+      .schema = "{\"allOf\":[{\"required\":[\"auth\"]}]}" },
     { .name = NULL },
 };
 

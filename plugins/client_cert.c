@@ -34,7 +34,9 @@ static const struct option route_options[] = {
       .help = "\"subject\" and \"thumbprint\" of the client's certificate, and the headers that "
               "carry them to the upstream.",
       .schema = "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":"
-                "{\"subject\":{\"type\":\"string\"},\"thumbprint\":{\"type\":\"string\"}}}" },
+                "{\"subject\":{\"description\":\"Header for the name in the "
+                "certificate.\",\"type\":\"string\"},\"thumbprint\":{\"description\":\"Header for "
+                "its SHA-256 (RFC 8705).\",\"type\":\"string\"}}}" },
     { .name = NULL },
 };
 

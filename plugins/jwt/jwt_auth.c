@@ -38,25 +38,31 @@ static void keep_json(const struct option_context *ctx, const struct json *value
 #define ALTERNATIVE_SCHEMA                                                                         \
     "{\"type\":\"object\",\"additionalProperties\":false,"                                         \
     "\"required\":[\"provider\"],"                                                                 \
-    "\"properties\":{\"provider\":{\"type\":\"string\"},"                                          \
-    "\"scopes\":{\"anyOf\":[{\"type\":\"array\",\"minItems\":1,"                                   \
+    "\"properties\":{\"provider\":{\"description\":\"Whose tokens pass.\",\"type\":\"string\"},"   \
+    "\"scopes\":{\"description\":\"Scopes that are all needed, or of which any one "               \
+    "is.\",\"anyOf\":[{\"type\":\"array\",\"minItems\":1,"                                         \
     "\"items\":{\"type\":\"string\",\"minLength\":1}},{\"type\":\"object\","                       \
     "\"additionalProperties\":false,\"required\":[\"any\"],"                                       \
-    "\"properties\":{\"any\":{\"type\":\"array\",\"minItems\":1,"                                  \
+    "\"properties\":{\"any\":{\"description\":\"Scopes of which one is "                           \
+    "enough.\",\"type\":\"array\",\"minItems\":1,"                                                 \
     "\"items\":{\"type\":\"string\",\"minLength\":1}}}}]},"                                        \
-    "\"claims\":{\"type\":\"object\",\"minProperties\":1,"                                         \
+    "\"claims\":{\"description\":\"Claims, by name or JSON Pointer, and the values that they "     \
+    "must have.\",\"type\":\"object\",\"minProperties\":1,"                                        \
     "\"additionalProperties\":{\"anyOf\":[{\"type\":[\"string\",\"number\","                       \
     "\"boolean\"]},{\"type\":\"array\",\"minItems\":1,"                                            \
     "\"items\":{\"type\":[\"string\",\"number\",\"boolean\"]}},"                                   \
     "{\"type\":\"object\",\"additionalProperties\":false,"                                         \
     "\"required\":[\"contains\"],"                                                                 \
-    "\"properties\":{\"contains\":{\"type\":[\"string\",\"number\","                               \
-    "\"boolean\"]}}}]}},\"revocation\":{\"enum\":[\"filtered\",\"strict\","                        \
+    "\"properties\":{\"contains\":{\"description\":\"A member of the array that the claim "        \
+    "is.\",\"type\":[\"string\",\"number\","                                                       \
+    "\"boolean\"]}}}]}},\"revocation\":{\"description\":\"Ask about suspects only, about each "    \
+    "token, or never.\",\"enum\":[\"filtered\",\"strict\","                                        \
     "\"off\"]}}}"
 #define AUTH_SCHEMA                                                                                \
     ALTERNATIVE_SCHEMA                                                                             \
     ",{\"type\":\"object\",\"additionalProperties\":false,"                                        \
-    "\"required\":[\"any_of\"],\"properties\":{\"any_of\":{\"type\":\"array\","                    \
+    "\"required\":[\"any_of\"],\"properties\":{\"any_of\":{\"description\":\"Alternatives, each "  \
+    "with its provider.\",\"type\":\"array\","                                                     \
     "\"minItems\":1,\"maxItems\":16,\"items\":" ALTERNATIVE_SCHEMA "}}}"
 
 static const struct option route_options[] = {
@@ -68,8 +74,8 @@ static const struct option route_options[] = {
               "{optional}.",
       .schema = "{\"anyOf\":[{\"const\":\"none\"}," AUTH_SCHEMA
                 ",{\"type\":\"object\",\"additionalProperties\":false,"
-                "\"required\":[\"optional\"],\"properties\":{\"optional\":{\"anyOf\":[" AUTH_SCHEMA
-                "]}}}]}" },
+                "\"required\":[\"optional\"],\"properties\":{\"optional\":{\"description\":\"Pass "
+                "without a token too; a bad one is refused.\",\"anyOf\":[" AUTH_SCHEMA "]}}}]}" },
     { .name = "forward_token",
       .type = OPT_BOOL,
       .offset = offsetof(struct jwt_route, forward_token),

@@ -53,19 +53,26 @@ const struct option provider_options[] = {
       .parse = keep_json,
       .help = "Keys: {kid, secret}, {kid, public_key_file}, {jwks_file}, or {token_issuer: true} "
               "for those that this gateway signs with.",
-      .schema = "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"object\","
-                "\"additionalProperties\":false,"
-                "\"properties\":{\"kid\":{\"type\":\"string\",\"minLength\":1,"
-                "\"maxLength\":128},\"secret\":{\"type\":\"object\","
-                "\"additionalProperties\":false,"
-                "\"properties\":{\"env\":{\"type\":\"string\"},"
-                "\"file\":{\"type\":\"string\"},\"encoding\":{\"enum\":[\"text\","
-                "\"base64url\"]}},\"oneOf\":[{\"required\":[\"env\"]},"
-                "{\"required\":[\"file\"]}]},\"public_key_file\":{\"type\":\"string\"},"
-                "\"jwks_file\":{\"type\":\"string\"},"
-                "\"token_issuer\":{\"const\":true}},\"oneOf\":[{\"required\":[\"kid\","
-                "\"secret\"]},{\"required\":[\"kid\",\"public_key_file\"]},"
-                "{\"required\":[\"jwks_file\"]},{\"required\":[\"token_issuer\"]}]}}" },
+      .schema =
+          "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"object\","
+          "\"additionalProperties\":false,"
+          "\"properties\":{\"kid\":{\"description\":\"Name of the key, as tokens say "
+          "it.\",\"type\":\"string\",\"minLength\":1,"
+          "\"maxLength\":128},\"secret\":{\"description\":\"Secret of HS*.\",\"type\":\"object\","
+          "\"additionalProperties\":false,"
+          "\"properties\":{\"env\":{\"description\":\"Environment variable that holds "
+          "it.\",\"type\":\"string\"},"
+          "\"file\":{\"description\":\"File that holds "
+          "it.\",\"type\":\"string\"},\"encoding\":{\"description\":\"How it is "
+          "written.\",\"enum\":[\"text\","
+          "\"base64url\"]}},\"oneOf\":[{\"required\":[\"env\"]},"
+          "{\"required\":[\"file\"]}]},\"public_key_file\":{\"description\":\"Public key in "
+          "PEM.\",\"type\":\"string\"},"
+          "\"jwks_file\":{\"description\":\"JWK or JWK set (RFC 7517).\",\"type\":\"string\"},"
+          "\"token_issuer\":{\"description\":\"The keys that this gateway signs "
+          "with.\",\"const\":true}},\"oneOf\":[{\"required\":[\"kid\","
+          "\"secret\"]},{\"required\":[\"kid\",\"public_key_file\"]},"
+          "{\"required\":[\"jwks_file\"]},{\"required\":[\"token_issuer\"]}]}}" },
     { .name = "jwks",
       .type = OPT_OBJECT,
       .offset = P(jwks),
@@ -78,9 +85,13 @@ const struct option provider_options[] = {
       .help = "Where the token is: {header, scheme}, {cookie} or {query}; "
               "by default Authorization: Bearer.",
       .schema = "{\"type\":\"object\",\"additionalProperties\":false,"
-                "\"properties\":{\"header\":{\"type\":\"string\"},"
-                "\"scheme\":{\"type\":\"string\"},\"cookie\":{\"type\":\"string\"},"
-                "\"query\":{\"type\":\"string\"}},\"oneOf\":[{\"required\":[\"header\"]},"
+                "\"properties\":{\"header\":{\"description\":\"Header that holds the "
+                "token.\",\"type\":\"string\"},"
+                "\"scheme\":{\"description\":\"Word before the "
+                "token.\",\"type\":\"string\"},\"cookie\":{\"description\":\"Cookie that holds the "
+                "token.\",\"type\":\"string\"},"
+                "\"query\":{\"description\":\"Query parameter that holds the "
+                "token.\",\"type\":\"string\"}},\"oneOf\":[{\"required\":[\"header\"]},"
                 "{\"required\":[\"cookie\"]},{\"required\":[\"query\"]}]}" },
     { .name = "token_types",
       .type = OPT_STRINGS,
