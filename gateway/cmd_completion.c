@@ -23,12 +23,35 @@ static void print_names(void)
     }
 }
 
+/* Patterns "command:--option" of what is followed by a file. */
+static void print_bash_files(void)
+{
+    const char *separator = "";
+
+    for (size_t i = 0; commands[i] != NULL; i++) {
+        for (const struct cmd_option *row = commands[i]->options; row->name != NULL; row++) {
+            if (!is_file(row)) {
+                continue;
+            }
+            if (!row->is_long_only) {
+                printf("%s%s:-%c", separator, commands[i]->name, row->id);
+                separator = "|";
+            }
+            printf("%s%s:--%s", separator, commands[i]->name, row->name);
+            separator = "|";
+        }
+    }
+}
+
 static void print_bash(void)
 {
     fputs("# bash completion of jwtgate\n_jwtgate()\n{\n"
           "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=\n"
-          "    case $before in\n"
-          "        -c|--config|-o|--output|--token-file|--dir|--key-file)\n"
+          "    case ${COMP_WORDS[1]}:$before in\n"
+          "        ",
+          stdout);
+    print_bash_files();
+    fputs(")\n"
           "            COMPREPLY=($(compgen -f -- \"$word\"))\n            return ;;\n"
           "    esac\n"
           "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words='",
@@ -134,6 +157,9 @@ static void print_fish(void)
         if (command->words != NULL) {
             printf("complete -c jwtgate -n '__fish_seen_subcommand_from %s' -a '", command->name);
             print_words(command);
+            if (command == &command_help) {
+                print_names();
+            }
             fputs("'\n", stdout);
         }
         for (const struct cmd_option *row = command->options; row->name != NULL; row++) {

@@ -2,6 +2,7 @@
 /* help and version, and what is generated from the tables: manual pages and the schema. */
 #include "gateway/cmd.h"
 #include "gateway/config_schema.h"
+#include "gateway/metrics_table.h"
 #include "plugins/jwt/reason.h"
 
 #include <string.h>
@@ -36,6 +37,23 @@ static int print_reasons(void)
 
         printf("%-24s %u  %s\n", jwt_reason_name(reason), jwt_reason_status(reason),
                reason == JWT_OK ? "" : jwt_reason_detail(reason));
+    }
+    return EXIT_YES;
+}
+
+static const char *metrics_type_name(const struct metrics_family *family)
+{
+    static const char *const names[] = { "counter", "gauge", "histogram" };
+
+    return names[family->type];
+}
+
+static int print_metrics(void)
+{
+    for (unsigned i = 0; i < METRICS_FAMILIES; i++) {
+        const struct metrics_family *family = &metrics_families[i];
+
+        printf("%s\n    %s\n    %s\n", family->name, metrics_type_name(family), family->help);
     }
     return EXIT_YES;
 }
@@ -102,7 +120,7 @@ static int print_man(void)
     puts(
         ".SH EXIT STATUS\n0 yes, done; 1 no, invalid, failed; 2 wrong usage; 3 could not find out\n"
         ".SH FILES\n\\&./jwtgate.jsonc, /etc/jwtgate/jwtgate.jsonc\n"
-        ".SH SEE ALSO\n.BR jwtgate.jsonc (5)");
+        ".SH SEE ALSO\n.BR jwtgate.jsonc (5), jwtgate\\-metrics (7)");
     return EXIT_YES;
 }
 
@@ -142,12 +160,30 @@ static int print_man_config(void)
     return err < 0 ? EXIT_NO : EXIT_YES;
 }
 
+static int print_man_metrics(void)
+{
+    puts(".TH JWTGATE-METRICS 7 \"\" \"jwtgate " JWTGATE_VERSION "\"\n"
+         ".SH NAME\njwtgate-metrics \\- what jwtgate counts\n"
+         ".SH DESCRIPTION\nGET /metrics of the admin listener, in the text format of Prometheus.\n"
+         ".SH METRICS");
+    for (unsigned i = 0; i < METRICS_FAMILIES; i++) {
+        const struct metrics_family *family = &metrics_families[i];
+
+        printf(".TP\n\\fB%s\\fR (%s)\n", family->name, metrics_type_name(family));
+        print_roff(family->help);
+        fputc('\n', stdout);
+    }
+    puts(".SH SEE ALSO\n.BR jwtgate (1)");
+    return EXIT_YES;
+}
+
 static const struct topic {
     const char *name;
     int (*print)(void), (*print_man)(void);
     const char *summary;
 } topics[] = {
     { "config", print_config, print_man_config, "each key of the configuration" },
+    { "metrics", print_metrics, print_man_metrics, "what is counted" },
     { "reasons", print_reasons, NULL, "why tokens are refused" },
     { "schema", print_schema, NULL, "JSON Schema of the configuration" },
 };
@@ -213,10 +249,10 @@ static int run_help(struct cmd_line *line)
     return EXIT_YES;
 }
 
-static const char *const topic_words[] = { "config", "reasons", "schema", NULL };
+static const char *const topic_words[] = { "config", "metrics", "reasons", "schema", NULL };
 
 static const struct cmd_option help_options[] = {
-    { 'm', "man", NULL, "as a manual page: jwtgate(1), with config jwtgate.jsonc(5)", true },
+    { 'm', "man", NULL, "as a manual page; of no topic, config or metrics", true },
     { .name = NULL },
 };
 
@@ -224,8 +260,9 @@ const struct command command_help = {
     .name = "help",
     .usage = "[COMMAND | TOPIC] [--man]",
     .summary = "explain a command or a topic",
-    .about = "Explain a command, or config (each key), reasons (why tokens are refused), schema\n"
-             "(JSON Schema of the configuration).",
+    .about = "Explain a command, or config (each key), metrics, reasons (why tokens are refused),\n"
+             "schema (JSON Schema of the configuration).  With --man: jwtgate(1), with config\n"
+             "jwtgate.jsonc(5), with metrics jwtgate-metrics(7).",
     .words = topic_words,
     .options = help_options,
     .examples = "help check\n"
