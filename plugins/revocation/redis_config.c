@@ -6,19 +6,12 @@
 
 #include <openssl/crypto.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#define MAX_QUEUE       1024u
+#define MAX_REPLY_BYTES 65536u
+#define MAX_SENTINELS   16
+#define SENTINEL_PORT   26379u
 
-#define MAX_PASSWORD_BYTES 4096u
-#define MAX_QUEUE          1024u
-#define MAX_REPLY_BYTES    65536u
-#define MAX_SENTINELS      16
-#define SENTINEL_PORT      26379u
-
-#define AT(field)          offsetof(struct revocation_redis, field)
+#define AT(field)       offsetof(struct revocation_redis, field)
 
 /* ---- keys ---- */
 
@@ -66,18 +59,6 @@ static void check_sentinels(const struct option_context *ctx, const struct json 
         }
     }
 }
-
-static const struct option password_options[] = {
-    { .name = "env",
-      .type = OPT_STRING,
-      .offset = AT(password.env) - AT(password),
-      .help = "Name of the environment variable with the password." },
-    { .name = "file",
-      .type = OPT_PATH,
-      .offset = AT(password.file) - AT(password),
-      .help = "File with the password; a newline at its end is dropped." },
-    { .name = NULL },
-};
 
 static const struct option timeout_options[] = {
     { .name = "connect",
@@ -152,7 +133,7 @@ const struct option revocation_redis_option_table[] = {
     { .name = "password",
       .type = OPT_OBJECT,
       .offset = AT(password),
-      .sub = password_options,
+      .sub = secret_options,
       .help = "Password for AUTH." },
     { .name = "tls",
       .type = OPT_OBJECT,
@@ -220,71 +201,22 @@ void revocation_redis_check(const struct option_context *ctx, const struct json 
 
 /* ---- the password ---- */
 
-static bool is_private(const struct stat *st)
-{
-    mode_t mode = st->st_mode & 0777;
-
-    return (mode & 077) == 0 || (st->st_uid == 0 && (mode & ~(mode_t)0640) == 0);
-}
-
-static int read_password_file(const struct option_context *ctx, const char *file, struct slice *ret)
-{
-    static const char path[] = "revocation.redis.password.file";
-    char text[MAX_PASSWORD_BYTES];
-    struct stat st;
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        diag_at(ctx->diag, DIAG_ERROR, NULL, path, NULL, "cannot open %s: %s", file,
-                strerror(errno));
-        if (fd >= 0) {
-            close(fd);
-        }
-        return ERR_CONFIG;
-    }
-    ssize_t len = S_ISREG(st.st_mode) && is_private(&st) ? read(fd, text, sizeof(text)) : -1;
-    close(fd);
-    if (len < 0 || len == (ssize_t)sizeof(text)) {
-        diag_at(ctx->diag, DIAG_ERROR, NULL, path, "chmod 600 it",
-                "%s is not a file of less than 4 KiB that only its owner can read", file);
-        return ERR_CONFIG;
-    }
-    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r')) {
-        len--;
-    }
-    *ret = arena_copy(ctx->arena, slice_of(text, (size_t)len));
-    explicit_bzero(text, sizeof(text));
-    return slice_is_absent(*ret) ? ERR_NO_MEMORY : 0;
-}
-
 static int read_password(const struct revocation_redis *redis, const struct option_context *ctx,
                          struct slice *ret)
 {
-    struct slice env = redis->password.env;
-    const char *file = redis->password.file;
+    char text[SECRET_MAX_BYTES];
+    size_t len = 0;
 
-    if (slice_is_absent(env) && file == NULL) {
+    if (!secret_is_named(&redis->password)) {
         return 0;
     }
-    if (!slice_is_absent(env) && file != NULL) {
-        diag_at(ctx->diag, DIAG_ERROR, NULL, "revocation.redis.password",
-                "write { \"env\": \"NAME\" } or { \"file\": \"path\" }",
-                "the password has both \"env\" and \"file\"");
-        return ERR_CONFIG;
+    int err = secret_read(&redis->password, ctx, NULL, "revocation.redis.password", text, &len);
+    if (err == 0) {
+        *ret = arena_copy(ctx->arena, slice_of(text, len));
+        err = slice_is_absent(*ret) ? ERR_NO_MEMORY : 0;
     }
-    if (file != NULL) {
-        return read_password_file(ctx, file, ret);
-    }
-    const char *name = arena_strdup(ctx->arena, env);
-    const char *value = name == NULL ? NULL : getenv(name);
-    if (value == NULL || value[0] == '\0') {
-        diag_at(ctx->diag, DIAG_ERROR, NULL, "revocation.redis.password.env",
-                "set it before the start", "the environment variable %.*s is not set",
-                SLICE_FMT(env));
-        return ERR_CONFIG;
-    }
-    *ret = arena_copy(ctx->arena, slice_str(value));
-    return slice_is_absent(*ret) ? ERR_NO_MEMORY : 0;
+    OPENSSL_cleanse(text, sizeof(text));
+    return err;
 }
 
 /* ---- TLS ---- */

@@ -4,6 +4,7 @@
 
 #include "core/options.h"
 #include "core/redis.h"
+#include "core/secret.h"
 
 struct revocation_redis { /* as read */
     struct slice url;
@@ -12,10 +13,7 @@ struct revocation_redis { /* as read */
     int64_t database; /* with sentinels */
     struct slice username;
     struct slice prefix;
-    struct {
-        struct slice env;
-        const char *file;
-    } password;
+    struct secret_source password;
     struct {
         struct slice server_name;
         const char *ca_file, *cert_file, *key_file;
