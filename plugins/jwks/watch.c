@@ -179,10 +179,13 @@ struct jwks_watch *jwks_watch_new(struct jwks_hub *hub, const struct jwks_watch_
 
 void jwks_watch_free(struct jwks_watch *watch)
 {
-    if (watch != NULL) {
-        hub_leave(watch);
-        free(watch);
+    if (watch == NULL) {
+        return;
     }
+    set_gauge(watch->keys, 0);
+    set_gauge(watch->skipped, 0);
+    hub_leave(watch); /* another watch of the provider sets them again */
+    free(watch);
 }
 
 void jwks_watch_ask(const struct jwks_watch *watch)

@@ -116,14 +116,12 @@ static int top_init(void *top_arg, const struct option_context *ctx)
     for (size_t i = 0; i < top->specs.count; i++) {
         struct provider *provider = provider_new(&specs[i], ctx);
 
-        if (provider != NULL) {
-            top->providers.items[top->providers.count++] = provider;
+        if (provider == NULL) {
+            return ERR_NO_MEMORY;
         }
+        top->providers.items[top->providers.count++] = provider;
     }
-    if (top->providers.count == top->specs.count) {
-        return check_issuer(top, ctx);
-    }
-    return ctx->diag->errors == before ? ERR_NO_MEMORY : ERR_CONFIG;
+    return ctx->diag->errors == before ? check_issuer(top, ctx) : ERR_CONFIG;
 }
 
 static void top_done(void *top_arg)

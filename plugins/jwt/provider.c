@@ -400,7 +400,6 @@ static void read_all(struct provider *provider, const struct option_context *ctx
 struct provider *provider_new(const struct provider *spec, const struct option_context *ctx)
 {
     struct provider *provider = calloc(1, sizeof(*provider));
-    unsigned before = ctx->diag->errors;
 
     if (provider == NULL) {
         return NULL;
@@ -413,11 +412,6 @@ struct provider *provider_new(const struct provider *spec, const struct option_c
         return NULL;
     }
     read_all(provider, ctx);
-    if (ctx->diag->errors != before || spec->audiences_json == NULL ||
-        spec->algorithms_json == NULL) {
-        provider_unref(provider);
-        return NULL;
-    }
     return provider;
 }
 

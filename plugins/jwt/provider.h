@@ -51,7 +51,7 @@ struct provider_list {
 };
 
 /* From a struct that the options were read into, a provider with one reference; all errors go to
- * ctx->diag.  NULL: no memory, or errors. */
+ * ctx->diag, and then it is only good to be named by routes.  NULL: no memory. */
 struct provider *provider_new(const struct provider *spec, const struct option_context *ctx);
 struct provider *provider_ref(struct provider *provider);
 void provider_unref(struct provider *provider); /* any thread; NULL is fine */

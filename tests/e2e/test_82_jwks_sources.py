@@ -124,6 +124,8 @@ def test_what_a_reload_does_not_change_lives_on(start, backend, issuer, keys):
     del changed["providers"]["partner"], changed["routes"]["partner"]
     reload(gateway, changed)
     assert gateway.metric("jwtgate_token_cache_entries") == 1, "tokens go with their provider"
+    assert gateway.metric("jwtgate_jwks_keys", provider="partner") == 0
+    assert gateway.metric("jwtgate_jwks_keys", provider="corp") == 1
 
 
 def test_a_changed_source_is_fetched_before_the_switch(start, backend, issuer, keys):
