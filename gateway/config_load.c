@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a file's name to a snapshot: files, top-level keys, plugins, routes, router. */
+#include "gateway/admin.h"
+#include "gateway/admin_guard.h"
 #include "gateway/config_build.h"
 #include "gateway/config_change.h"
+#include "gateway/echo.h"
 #include "gateway/registry.h"
 #include "gateway/router.h"
 
@@ -11,12 +14,6 @@
 
 #define CONFIG_MEMORY ((size_t)2 << 30)
 #define FNV_BASIS     0xcbf29ce484222325u
-
-/* The plugins behind the gateway's own listeners.  Weak: a program that only reads configurations
- * does not hold them; their chains are then empty. */
-extern const struct gw_plugin admin_plugin __attribute__((weak));
-extern const struct gw_plugin admin_guard_plugin __attribute__((weak));
-extern const struct gw_plugin echo_plugin __attribute__((weak));
 
 static const char *const default_paths[] = { "./jwtgate.jsonc", "/etc/jwtgate/jwtgate.jsonc" };
 
@@ -44,18 +41,13 @@ static int init_plugins(struct config_loader *loader)
         config->plugins[i] = plugins[i];
     }
     loader->builtin_count = count;
-    if (&admin_plugin != NULL) {
-        loader->service_plugins[CONFIG_ADMIN] = (unsigned)count;
-        config->plugins[count++] = &admin_plugin;
-    }
-    if (&admin_guard_plugin != NULL) {
-        loader->guard_plugin = (unsigned)count;
-        config->plugins[count++] = &admin_guard_plugin;
-    }
-    if (&echo_plugin != NULL) {
-        loader->service_plugins[CONFIG_ECHO] = (unsigned)count;
-        config->plugins[count++] = &echo_plugin;
-    }
+    /* Those behind the gateway's own listeners. */
+    loader->service_plugins[CONFIG_ADMIN] = (unsigned)count;
+    config->plugins[count++] = &admin_plugin;
+    loader->guard_plugin = (unsigned)count;
+    config->plugins[count++] = &admin_guard_plugin;
+    loader->service_plugins[CONFIG_ECHO] = (unsigned)count;
+    config->plugins[count++] = &echo_plugin;
     config->plugin_count = count;
     return 0;
 }
