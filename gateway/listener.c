@@ -9,18 +9,17 @@
 #include "gateway/conn.h"
 #include "gateway/gateway.h"
 #include "gateway/inherit.h"
+#include "gateway/listening.h"
 #include "gateway/metrics.h"
 #include "gateway/worker.h"
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define LISTENER_BACKLOG          4096
 #define LISTENER_BURST            64u  /* connections taken at one event: others get their turn */
 #define LISTENER_PAUSE_MS         100u /* after a lack of descriptors or memory */
 #define LISTENER_PEER_SIZE        16u
@@ -331,118 +330,11 @@ static void listener_on_event(struct loop_watch *watch)
 void listeners_take_queued(struct worker *worker)
 {
     for (struct listener *at = worker->listeners; at != NULL; at = at->next) {
-        listener_take_some(at, LISTENER_BACKLOG);
+        listener_take_some(at, LISTENING_BACKLOG);
     }
 }
 
 /* ---- opening ---- */
-
-static void listener_set_port(struct sockaddr_storage *addr, uint16_t port)
-{
-    if (addr->ss_family == AF_INET6) {
-        ((struct sockaddr_in6 *)(void *)addr)->sin6_port = htons(port);
-    } else {
-        ((struct sockaddr_in *)(void *)addr)->sin_port = htons(port);
-    }
-}
-
-static uint16_t listener_get_port(const struct sockaddr_storage *addr)
-{
-    if (addr->ss_family == AF_INET6) {
-        return ntohs(((const struct sockaddr_in6 *)(const void *)addr)->sin6_port);
-    }
-    return ntohs(((const struct sockaddr_in *)(const void *)addr)->sin_port);
-}
-
-/* [::] serves IPv4 too; any other IPv6 address only itself. */
-static bool listener_is_dual(const struct sockaddr_storage *addr)
-{
-    return addr->ss_family == AF_INET6 &&
-           IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr);
-}
-
-/* A bound socket, or -1 with errno set. */
-static int listener_bind(const struct sockaddr_storage *addr, socklen_t len, bool is_shared)
-{
-    int fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int on = 1;
-    int only = listener_is_dual(addr) ? 0 : 1;
-    int error;
-
-    if (fd < 0) {
-        return -1;
-    }
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-        (!is_shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) &&
-        (addr->ss_family != AF_INET6 ||
-         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) == 0) &&
-        /* accepted sockets inherit it */
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
-        bind(fd, (const struct sockaddr *)addr, len) == 0) {
-        return fd;
-    }
-    error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-}
-
-/* SO_REUSEPORT would let a second gateway of the same user share our port unnoticed: the first of
- * our sockets must get the address without it. */
-static bool listener_is_free(const struct sockaddr_storage *addr, socklen_t len)
-{
-    int fd = listener_bind(addr, len, false);
-
-    if (fd < 0) {
-        return false;
-    }
-    close(fd);
-    return true;
-}
-
-/* One of ours already has the port, maybe by another address: then "free" means nothing. */
-static bool listener_is_ours(const struct config *old, uint16_t port)
-{
-    for (size_t i = 0; old != NULL && i < old->listener_count; i++) {
-        if (!old->listeners[i].is_gone && listener_get_port(&old->listeners[i].address) == port) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A listening socket; ERR_IO with errno.  *port: 0 for the first of several, then theirs. */
-static int listener_listen(const struct config_listener *config, const struct config *old,
-                           uint16_t *port, int *ret_fd)
-{
-    struct sockaddr_storage addr = config->address;
-    socklen_t len = config->address_len;
-    bool is_shared = config->service == CONFIG_PUBLIC;
-    bool is_first = *port == 0;
-
-    if (!is_first) {
-        listener_set_port(&addr, *port);
-    }
-    if (is_first && is_shared && listener_get_port(&addr) != 0 &&
-        !listener_is_ours(old, listener_get_port(&addr)) && !listener_is_free(&addr, len)) {
-        return ERR_IO;
-    }
-    *ret_fd = listener_bind(&addr, len, is_shared);
-    if (*ret_fd < 0) {
-        return ERR_IO;
-    }
-    if (listen(*ret_fd, LISTENER_BACKLOG) != 0 ||
-        getsockname(*ret_fd, (struct sockaddr *)&addr, &len) != 0) {
-        int error = errno;
-
-        close(*ret_fd);
-        *ret_fd = -1;
-        errno = error;
-        return ERR_IO;
-    }
-    *port = listener_get_port(&addr);
-    return 0;
-}
 
 static bool listener_is_of(unsigned worker_index, const struct config_listener *config)
 {
@@ -482,14 +374,6 @@ static int listener_add(struct worker *worker, const struct config_listener *con
     return loop_watch_start(worker->loop, &(*last)->watch, fd);
 }
 
-static uint16_t listener_port_of(int fd)
-{
-    struct sockaddr_storage addr = { .ss_family = AF_UNSPEC };
-    socklen_t len = sizeof(addr);
-
-    return getsockname(fd, (struct sockaddr *)&addr, &len) == 0 ? listener_get_port(&addr) : 0;
-}
-
 /* The worker's part of `count` sockets that others have listened on, so that nobody who waits in
  * their queues is lost.  A worker that none is left for opens its own beside them or, where that is
  * not allowed (a service manager's), shares one. */
@@ -502,7 +386,7 @@ static int listener_inherit(struct worker *worker, const struct config_listener 
 
     for (unsigned nth = slot; nth < count && err == 0; nth += slots) {
         fd = inherit_take(inherit, config, nth, false);
-        *port = listener_port_of(fd);
+        *port = listening_port(fd);
         err = listener_add(worker, config, fd);
     }
     if (slot < count || err != 0) {
@@ -511,7 +395,7 @@ static int listener_inherit(struct worker *worker, const struct config_listener 
     fd = inherit_take(inherit, config, slot % count, true);
     if (fd >= 0 && inherit_may_be_joined(fd)) {
         close(fd);
-        err = listener_listen(config, NULL, port, &fd);
+        err = listening_open(config, NULL, port, &fd);
     }
     return err == 0 && fd >= 0 ? listener_add(worker, config, fd) : ERR_IO;
 }
@@ -526,7 +410,7 @@ static int listener_open(struct worker *worker, const struct config_listener *co
     if (inherited > 0) {
         return listener_inherit(worker, config, inherit, inherited, port);
     }
-    err = listener_listen(config, NULL, port, &fd);
+    err = listening_open(config, NULL, port, &fd);
     return err == 0 ? listener_add(worker, config, fd) : err;
 }
 
@@ -578,7 +462,7 @@ int listeners_bind(unsigned worker_index, const struct config *old, const struct
             config_keeps_listener(old, config, (unsigned)i)) {
             continue;
         }
-        err = listener_listen(&config->listeners[i], old, &ports[i], &ret_fds[i]);
+        err = listening_open(&config->listeners[i], old, &ports[i], &ret_fds[i]);
         if (err != 0) {
             *ret_failed = &config->listeners[i];
             return err;
