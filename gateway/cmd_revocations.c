@@ -214,11 +214,10 @@ const struct command command_revocations = {
              "check [-c FILE] --jti JTI\n"
              "export [-c FILE]",
     .summary = "what is revoked, and how much the gateway knows of it",
-    .about =
-        "status: of the gateway that runs; 0 when its knowledge is live, else 1.\n"
-        "check: 0 revoked, 1 not; watermarks (revoke --subject and the like) are not looked at.\n"
-        "export: all entries of the store, one JSON object a line.\n"
-        "3: the gateway, or the store, does not answer.",
+    .about = "status: of the gateway that runs; 0 when its knowledge is live, else 1.\n"
+             "check: 0 revoked, 1 not; watermarks (revoke --subject ...) are not looked at.\n"
+             "export: all entries of the store, one JSON object a line.\n"
+             "3: the gateway, or the store, does not answer.",
     .words = revocations_words,
     .options = revocations_options,
     .examples = "revocations status\n"
