@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One encrypted connection.  OpenSSL reads and writes the socket itself, through a BIO of ours that
- * never raises SIGPIPE and knows when the socket is drained, so that an event costs one read(). */
+ * never raises SIGPIPE and knows when the socket is drained, so that an event costs one read().  Kernel
+ * TLS wants OpenSSL's own socket BIO, which would read() once more each time: it is not used. */
 #include "core/tls.h"
 
 #include "core/clock.h"

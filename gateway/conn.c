@@ -7,6 +7,7 @@
 #include "gateway/codec.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
+#include "gateway/peers.h"
 #include "gateway/request.h"
 #include "gateway/worker.h"
 
@@ -261,7 +262,7 @@ void conn_close(struct conn *conn, enum conn_end why)
         conn->request = NULL;
         request_client_gone(req);
     }
-    listeners_forget_peer(worker, conn->peer);
+    peers_leave(worker, conn->peer);
     worker_conn_gone(worker);
 }
 

@@ -4,13 +4,13 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/loop.h"
-#include "core/map.h"
 #include "gateway/config_change.h"
 #include "gateway/conn.h"
 #include "gateway/gateway.h"
 #include "gateway/inherit.h"
 #include "gateway/listening.h"
 #include "gateway/metrics.h"
+#include "gateway/peers.h"
 #include "gateway/worker.h"
 
 #include <errno.h>
@@ -22,8 +22,7 @@
 
 #define LISTENER_BURST            64u  /* connections taken at one event: others get their turn */
 #define LISTENER_PAUSE_MS         100u /* after a lack of descriptors or memory */
-#define LISTENER_PEER_SIZE        16u
-#define LISTENER_KEPT_DESCRIPTORS 32 /* and a quarter of all */
+#define LISTENER_KEPT_DESCRIPTORS 32   /* and a quarter of all */
 
 struct listener {
     struct listener *next;
@@ -31,12 +30,6 @@ struct listener {
     const struct config_listener *config;
     struct loop_watch watch;
     int fd; /* -1: closed */
-};
-
-/* Connections of one address (IPv4) or one /64 (IPv6, where one customer has all of it). */
-struct listener_peer {
-    uint8_t key[LISTENER_PEER_SIZE];
-    int64_t count;
 };
 
 static const struct config_limits *listener_limits(const struct worker *worker)
@@ -72,83 +65,6 @@ static int64_t listener_max_conns(const struct worker *worker)
         return limit;
     }
     return (limit + workers - 2) / (workers - 1);
-}
-
-/* ---- connections_per_ip ---- */
-
-static void peer_key_fold(uint8_t key[LISTENER_PEER_SIZE])
-{
-    static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
-
-    if (memcmp(key, mapped, sizeof(mapped)) != 0) {
-        memset(key + 8, 0, 8);
-    }
-}
-
-static void peer_key_of(const struct sockaddr *addr, uint8_t ret[LISTENER_PEER_SIZE])
-{
-    memset(ret, 0, LISTENER_PEER_SIZE);
-    if (addr->sa_family == AF_INET6) {
-        memcpy(ret, &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr, 16);
-    } else if (addr->sa_family == AF_INET) {
-        ret[10] = 0xff;
-        ret[11] = 0xff;
-        memcpy(ret + 12, &((const struct sockaddr_in *)(const void *)addr)->sin_addr, 4);
-    }
-    peer_key_fold(ret);
-}
-
-/* Count one more connection of this address; false: over the limit (or no memory to know). */
-static bool peer_enter(struct worker *worker, const struct sockaddr *addr)
-{
-    int64_t limit = listener_limits(worker)->connections_per_ip;
-    uint8_t key[LISTENER_PEER_SIZE];
-    struct listener_peer *peer;
-
-    if (limit == 0) {
-        return true;
-    }
-    peer_key_of(addr, key);
-    peer = map_get(&worker->peers, slice_of(key, sizeof(key)));
-    if (peer != NULL) {
-        if (peer->count >= limit) {
-            return false;
-        }
-        peer->count++;
-        return true;
-    }
-    peer = malloc(sizeof(*peer));
-    if (peer == NULL) {
-        return false;
-    }
-    memcpy(peer->key, key, sizeof(key));
-    peer->count = 1;
-    if (map_set(&worker->peers, slice_of(peer->key, sizeof(peer->key)), peer) != 0) {
-        free(peer);
-        return false;
-    }
-    return true;
-}
-
-void listeners_forget_peer(struct worker *worker, const uint8_t peer[16])
-{
-    uint8_t key[LISTENER_PEER_SIZE];
-    struct listener_peer *found;
-
-    if (worker->peers.count == 0) {
-        return;
-    }
-    memcpy(key, peer, sizeof(key));
-    peer_key_fold(key);
-    found = map_get(&worker->peers, slice_of(key, sizeof(key)));
-    if (found == NULL) {
-        return;
-    }
-    found->count--;
-    if (found->count == 0) {
-        map_remove(&worker->peers, slice_of(key, sizeof(key)));
-        free(found);
-    }
 }
 
 /* ---- accepting ---- */
@@ -265,9 +181,9 @@ static void listener_take(struct listener *listener, int fd, const struct sockad
     struct worker *worker = listener->worker;
     unsigned index = listener->config->index;
     unsigned before = worker->conn_count;
-    uint8_t key[LISTENER_PEER_SIZE];
+    uint8_t peer[PEERS_KEY_BYTES];
 
-    if (!peer_enter(worker, addr)) {
+    if (!peers_enter(worker, addr)) {
         metrics_count_accepted(worker->metrics, index);
         metrics_count_closed(worker->metrics, index, CONN_END_LIMIT);
         close(fd);
@@ -275,8 +191,8 @@ static void listener_take(struct listener *listener, int fd, const struct sockad
     }
     conn_new(worker, index, fd, addr);
     if (worker->conn_count == before) { /* it closed the socket: no memory */
-        peer_key_of(addr, key);
-        listeners_forget_peer(worker, key);
+        peers_key_of(addr, peer);
+        peers_leave(worker, peer);
         metrics_count_accepted(worker->metrics, index);
         metrics_count_closed(worker->metrics, index, CONN_END_ERROR);
     }
@@ -562,17 +478,10 @@ void listeners_close(struct worker *worker)
 
 void listeners_done(struct worker *worker)
 {
-    struct slice key;
-    size_t pos = 0;
-    void *peer;
-
     if (worker->loop != NULL) {
         loop_timer_remove(worker->loop, &worker->accept_timer);
     }
-    while (map_next(&worker->peers, &pos, &key, &peer)) {
-        free(peer);
-    }
-    map_done(&worker->peers);
+    peers_done(worker);
     listeners_drop(worker->listeners);
     worker->listeners = NULL;
 }

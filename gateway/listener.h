@@ -42,8 +42,5 @@ void listeners_close(struct worker *worker);
 void listeners_resume(struct worker *worker);
 /* A handshake of TLS has ended: one that waits may begin. */
 void listeners_handshake_ended(struct worker *worker);
-/* A connection from `peer` (as in struct conn) has gone: forget it for connections_per_ip. Called
- * by worker_conn_gone()'s caller, before it. */
-void listeners_forget_peer(struct worker *worker, const uint8_t peer[16]);
 /* Free what is left after listeners_close(); no connection is left either. */
 void listeners_done(struct worker *worker);

@@ -41,7 +41,7 @@ struct worker {
     struct sink_writer *access_log; /* NULL: off */
     struct decisions *decisions;    /* NULL: none yet */
     struct listener *listeners;     /* a list */
-    struct map peers;               /* listener.c: connections by address, for connections_per_ip */
+    struct map peers;               /* peers.c: connections by address */
     struct loop_timer accept_timer; /* listener.c: accept again after a lack of descriptors */
     bool accept_paused;
     bool handshakes_paused; /* listeners with TLS wait for a handshake to end */
