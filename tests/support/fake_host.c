@@ -445,9 +445,12 @@ uint64_t *gw_counter(struct gw_worker *worker, const char *family, const char *l
     return &counters[counter_count++].value;
 }
 
+/* There, but nobody looks at what is in it. */
 struct gw_histogram *gw_histogram(struct gw_worker *worker, const char *family, const char *labels)
 {
-    return NULL;
+    static char histogram;
+
+    return (struct gw_histogram *)(void *)&histogram;
 }
 
 void gw_histogram_add_us(struct gw_histogram *histogram, uint64_t us)

@@ -62,7 +62,11 @@ static void load(const char *more)
              "\"HS256\"},\"signing_keys\":[{\"key_file\":\"%s/key\",\"use\":\"sign\"}],"
              "\"clients_file\":\"%s/clients.jsonc\"}%s}",
              dir, dir, more);
-    ck_assert_uint_eq(fake_host_load(&host, plugins, text), 0);
+    unsigned errors = fake_host_load(&host, plugins, text);
+    if (errors > 0) {
+        diag_print(&host.diag, stderr);
+    }
+    ck_assert_uint_eq(errors, 0);
 }
 
 static void set_time(int64_t now)
