@@ -212,9 +212,15 @@ static void build(struct config_loader *loader, const char *path,
     if (diag->errors == 0) {
         make_tops_ready(loader);
     }
-    if (config_build_service_routes(loader) < 0 ||
-        (diag->errors == 0 && config_build_endpoints(loader) < 0)) {
-        diag_at(diag, DIAG_ERROR, NULL, NULL, NULL, "out of memory");
+    int err = config_build_service_routes(loader);
+
+    if (err == 0 && diag->errors == 0) {
+        err = config_build_endpoints(loader);
+    }
+    if (err < 0) {
+        if (err != ERR_CONFIG) { /* which was reported */
+            diag_at(diag, DIAG_ERROR, NULL, NULL, NULL, "%s", err_text(err));
+        }
         return;
     }
     if (diag->errors == 0 && loader->previous != NULL) {

@@ -540,6 +540,9 @@ static int build_endpoints_of(struct config_loader *loader, unsigned plugin_inde
             .listeners = endpoint_listeners(loader, plugin, &from[i]),
             .route = from[i].on_admin ? guarded : open,
         };
+        if (loader->diag->errors > 0) {
+            return ERR_CONFIG; /* one mistake is told once */
+        }
     }
     config->endpoints = all;
     return 0;

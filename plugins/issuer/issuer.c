@@ -112,6 +112,7 @@ static const struct option issuer_options[] = {
       .max = SIGNING_MAX_KEYS,
       .sub = signing_spec_options,
       .sub_size = sizeof(struct signing_spec),
+      .has_element = true,
       .help = "The keys, moved from use to use by hand." },
     { .name = "signing_keys_file",
       .type = OPT_PATH,
@@ -151,11 +152,18 @@ static const struct option issuer_options[] = {
     { .name = NULL },
 };
 
+static void keep_place(const struct option_context *ctx, const struct json *value, const char *path,
+                       void *field)
+{
+    ((struct issuer *)field)->where = value;
+}
+
 static const struct option top_options[] = {
     { .name = "token_issuer",
       .type = OPT_OBJECT,
       .offset = offsetof(struct top, issuer),
       .sub = issuer_options,
+      .parse = keep_place,
       .help = "Issue tokens and publish the keys that verify them." },
     { .name = NULL },
 };
@@ -205,6 +213,25 @@ static int load_keys(struct issuer *issuer, const struct option_context *ctx)
     return err;
 }
 
+/* Each answers under a path of its own. */
+static int check_paths(const struct issuer *issuer, const struct option_context *ctx)
+{
+    const struct slice paths[] = { issuer->paths.token, issuer->paths.revoke,
+                                   issuer->paths.introspect, issuer->paths.jwks };
+
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (slice_eq(paths[i], paths[k])) {
+                diag_at(ctx->diag, DIAG_ERROR, json_get(issuer->where, SLICE("paths")),
+                        "token_issuer.paths", "give each a path of its own",
+                        "two endpoints have the path %.*s", SLICE_FMT(paths[i]));
+                return ERR_CONFIG;
+            }
+        }
+    }
+    return 0;
+}
+
 static int load_clients(struct issuer *issuer, const struct option_context *ctx)
 {
     if (issuer->clients_file == NULL) {
@@ -227,6 +254,9 @@ static int top_init(void *top_arg, const struct option_context *ctx)
     }
     int err = load_keys(issuer, ctx);
 
+    if (err == 0) {
+        err = check_paths(issuer, ctx);
+    }
     if (err == 0) {
         err = load_clients(issuer, ctx);
     }

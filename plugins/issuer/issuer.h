@@ -35,7 +35,7 @@ struct issuer {
     struct {
         struct slice token, revoke, introspect, jwks;
     } paths;
-    const struct json *where;
+    const struct json *where; /* for messages, while the configuration is read */
 
     /* Made from it. */
     struct signing_keys *keys;                          /* a reference */

@@ -106,21 +106,26 @@ static int add_key(struct signing_keys *keys, const struct key_place *at, const 
 /* ---- the list of the configuration ---- */
 
 static int load_list(struct signing_keys *keys, const struct option_list *list,
-                     const struct jwa *alg, const struct key_place *at)
+                     const struct jwa *alg, const struct key_place *all)
 {
     const struct signing_spec *specs = list->items;
 
     for (size_t i = 0; i < list->count; i++) {
+        const struct key_place at = {
+            .ctx = all->ctx,
+            .where = specs[i].element.where,
+            .path = all->path,
+        };
         struct signing_key one = {
             .alg = alg,
             .state = specs[i].use == SIGNING_USE_SIGN ? KEY_SIGNING : KEY_PUBLISHED,
         };
 
         if (one.state == KEY_SIGNING && keys->active != NULL) {
-            key_fail(at, "write \"use\": \"publish\" in all others", "two keys are to sign");
+            key_fail(&at, "write \"use\": \"publish\" in all others", "two keys are to sign");
             return ERR_CONFIG;
         }
-        int err = add_key(keys, at, specs[i].key_file, &one);
+        int err = add_key(keys, &at, specs[i].key_file, &one);
 
         if (err < 0) {
             return err;
@@ -190,9 +195,10 @@ int signing_keys_load(const struct signing_settings *settings, const struct jwa 
                       const struct option_context *ctx, struct signing_keys **ret)
 {
     bool is_ring = settings->ring_file != NULL;
-    struct key_place at = {
+    const struct json *file = json_get(settings->where, SLICE("signing_keys_file"));
+    const struct key_place at = {
         .ctx = ctx,
-        .where = settings->where,
+        .where = file == NULL ? settings->where : file,
         .path = is_ring ? "token_issuer.signing_keys_file" : "token_issuer.signing_keys",
     };
     struct signing_keys *keys = calloc(1, sizeof(*keys));

@@ -27,11 +27,12 @@ struct signing_keys {
 
 /* What the options are read into. */
 struct signing_settings {
-    struct option_list list; /* struct signing_spec */
-    const char *ring_file;   /* NULL: the list */
-    const struct json *where;
+    struct option_list list;  /* struct signing_spec */
+    const char *ring_file;    /* NULL: the list */
+    const struct json *where; /* of all of it */
 };
 struct signing_spec {
+    struct option_element element;
     const char *key_file;
     int use; /* enum signing_use */
 };

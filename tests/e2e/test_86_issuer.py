@@ -139,6 +139,31 @@ def test_hs256_tokens_are_for_the_gateway_itself(start, backend, shop, module_sc
     assert done.returncode == 1 and "no provider verifies them" in done.stderr, done.stderr
 
 
+def test_mistakes_have_their_place(scratch):
+    def check(issuer):
+        config = config_for("127.0.0.1:1", token_issuer={"issuer": ISSUER, **issuer})
+        (scratch / "jwtgate.jsonc").write_text(json.dumps(config, indent=2))
+        done = jwtgate("check", "--json", "-c", scratch / "jwtgate.jsonc")
+        assert done.returncode == 1
+        (mistake,) = json.loads(done.stdout)
+        return (scratch / "jwtgate.jsonc").read_text().splitlines()[mistake["line"] - 1], mistake["message"]
+
+    for issuer, line, message in (
+            ({"signing_keys_file": "ring.json"}, '"signing_keys_file": "ring.json"', "does not exist"),
+            ({"signing_keys": [{"key_file": "none.pem"}]}, "{", "cannot open"),
+            ({}, '"token_issuer": {', "neither or both"),
+            ({"issuer": "x", "signing_keys": [{"key_file": str(make_key(scratch, "RS256"))}]}, '"issuer": "x"',
+             "not a web address"),
+            ({"signing_keys": [{"key_file": str(make_key(scratch, "RS256"))}], "clients_file": "none"},
+             '"clients_file": "none"', "does not exist"),
+            ({"signing_keys": [{"key_file": str(make_key(scratch, "RS256"))}], "listener": "nowhere"},
+             '"token_issuer": {', 'no listener "nowhere"'),
+            ({"signing_keys": [{"key_file": str(make_key(scratch, "RS256"))}], "paths": {"jwks": "/a?b"}},
+             '"jwks": "/a?b"', "not a plain path")):
+        found = check(issuer)
+        assert line in found[0] and message in found[1], (found, line, message)
+
+
 def test_a_second_gateway_verifies_by_jwks(start, backend, shop, module_scratch):
     issuer = start(issuer_config(backend, shop, signing_keys=[{"key_file": str(make_key(module_scratch, "RS256"))}]))
     verifier = start(verifier_config(backend, issuer))
@@ -210,7 +235,7 @@ def test_requests_that_are_no_form_posts(issuing, shop):
     assert issuing.ask(post(GRANT, secret, path="/oauth2/token?scope=a")).json()["error"] == "invalid_request"
     wrong_method = issuing.ask(get("/oauth2/token", secret))
     assert wrong_method.status == 405 and wrong_method.get("Allow") == "POST"
-    assert issuing.ask(post(GRANT + "&x=" + "y" * 9000, secret)).status == 413
+    assert issuing.ask(post(GRANT + "&x=" + "y" * 21000, secret)).status == 413
 
 
 def test_a_connection_goes_on_after_each_answer(issuing, shop):

@@ -151,6 +151,9 @@ START_TEST(mistakes_are_told)
           "web address" },
         { ISSUER "\"paths\":{\"jwks\":\"keys\"},\"signing_keys\":[]", "plain path" },
         { ISSUER "\"signing_keys_file\":\"%s/ring.json\"", "another one than" },
+        { ISSUER ES "\"paths\":{\"jwks\":\"/oauth2/token\"},\"signing_keys\":[{\"key_file\":\"%s/"
+                    "a.pem\"}]",
+          "two endpoints have the path" },
     };
 
     write_text("secret", SECRET "\n", 0600);
