@@ -6,8 +6,7 @@
 
 #include <stdlib.h>
 
-#define ARENA_BYTES   ((size_t)1 << 20)
-#define MAX_REPLY_WHY 96u
+#define ARENA_BYTES ((size_t)1 << 20)
 
 /* Each token again has a limit of its own. */
 static const struct json_limits limits = {

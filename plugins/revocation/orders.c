@@ -18,10 +18,9 @@
 struct job {
     struct revocation_orders *orders;
     struct job *next, **at;
-    struct redis
-        *own; /* WAIT holds up what is behind it: such an order has a connection of its own */
-    unsigned pending; /* answers to come */
-    int err;          /* the first one */
+    struct redis *own; /* WAIT holds up what is behind it: then a connection of its own */
+    unsigned pending;  /* answers to come */
+    int err;           /* the first one */
     struct revocation_order order;
 };
 
