@@ -22,6 +22,16 @@ struct config *cmd_load_config(const char *file, int *ret_exit)
     return config;
 }
 
+bool cmd_route_has(const struct config_route *route, const struct gw_plugin *plugin)
+{
+    for (unsigned i = 0; i < route->chain_length; i++) {
+        if (route->chain[i].plugin == plugin) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const void *cmd_route_config(const struct config_route *route, const struct gw_plugin *plugin)
 {
     for (unsigned i = 0; i < route->chain_length; i++) {

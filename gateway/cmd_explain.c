@@ -205,20 +205,20 @@ static bool skip_revocation(struct arena *arena, struct request *req)
 {
     struct config_route *route = arena_calloc(arena, 1, sizeof(*route));
     struct config_link *chain = arena_calloc(arena, req->route->chain_length + 1u, sizeof(*chain));
+    bool is_skipped = false;
 
     if (route == NULL || chain == NULL) {
         return false;
     }
     *route = *req->route;
     route->chain = chain;
-    route->chain_length = 0;
-    for (unsigned i = 0; i < req->route->chain_length; i++) {
-        if (req->route->chain[i].plugin != &revocation_plugin) {
-            chain[route->chain_length++] = req->route->chain[i];
+    for (unsigned i = 0; i < route->chain_length; i++) {
+        chain[i] = req->route->chain[i];
+        if (chain[i].plugin == &revocation_plugin) {
+            chain[i].plugin = &revocation_unasked_plugin;
+            is_skipped = true;
         }
     }
-    bool is_skipped = route->chain_length < req->route->chain_length;
-
     req->route = route;
     return is_skipped;
 }

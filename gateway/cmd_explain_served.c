@@ -79,7 +79,7 @@ static bool tell(struct explain *explain, const struct config *config, const str
     }
     if (explain->route != NULL) {
         explain->auth = cmd_route_config(explain->route, &jwt_plugin);
-        explain->asks_revocation = cmd_route_config(explain->route, &revocation_plugin) != NULL;
+        explain->asks_revocation = cmd_route_has(explain->route, &revocation_plugin);
     }
     explain_tell(explain);
     return true;

@@ -142,6 +142,10 @@ static enum explain_step step_of_missing_claim(const struct said *said)
     if (json_get(said->claims, SLICE("iss")) == NULL) {
         return EXPLAIN_ISSUER;
     }
+    if (json_get(said->claims, SLICE("aud")) != NULL &&
+        json_get(said->claims, SLICE("exp")) != NULL) {
+        return EXPLAIN_REVOCATION; /* jti */
+    }
     return json_get(said->claims, SLICE("exp")) == NULL &&
                    json_get(said->claims, SLICE("aud")) != NULL
                ? EXPLAIN_TIME
@@ -407,6 +411,19 @@ static void tell_route(struct explain *explain)
     }
 }
 
+/* Do the provider's tokens have to be asked about, or do they pass with "revocation": "off"? */
+static bool wants_revocation(const struct explain *explain, const struct provider *provider)
+{
+    for (size_t i = 0; i < explain->auth->alternative_count; i++) {
+        const struct jwt_alternative *one = &explain->auth->alternatives[i];
+
+        if (one->provider == provider && one->revocation != JWT_REVOCATION_OFF) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void tell_auth(struct explain *explain)
 {
     enum jwt_reason reason = reason_of(explain);
@@ -435,6 +452,7 @@ static void tell_auth(struct explain *explain)
              token_detail(explain));
     struct explain_line *revocation = &explain->lines[EXPLAIN_REVOCATION];
 
+    explain->asks_revocation = explain->asks_revocation && wants_revocation(explain, provider);
     if (revocation->state == EXPLAIN_OK && !explain->asks_revocation) {
         revocation->state = EXPLAIN_NOT_NEEDED;
     } else if (revocation->state == EXPLAIN_OK && !explain->is_served) {

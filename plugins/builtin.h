@@ -10,3 +10,6 @@ extern const struct gw_plugin request_id_plugin, identity_strip_plugin, revocati
     authorize_plugin, client_cert_plugin, identity_plugin, login_plugin, revocation_api_plugin;
 
 extern const struct gw_plugin *const builtin_plugins[]; /* ends with NULL */
+
+/* For `jwtgate explain`, in place of revocation: no store is asked, and no token is thought revoked. */
+extern const struct gw_plugin revocation_unasked_plugin;

@@ -195,7 +195,10 @@ static enum gw_verdict consider_newer_keys(struct gw_call *call, unsigned index,
         issuer->keys.remote == NULL) {
         *reason = JWT_JWKS_UNAVAILABLE;
     }
-    if (*reason != JWT_KID_UNKNOWN) {
+    bool is_given = worker->process == NULL && issuer->keys.remote != NULL;
+
+    if (*reason != JWT_KID_UNKNOWN ||
+        is_given) { /* by a command: nobody can be asked for newer ones */
         return GW_REPLY;
     }
     if (state->has_waited) {

@@ -179,23 +179,38 @@ static enum gw_verdict on_answered(struct gw_call *call)
     return decide(call, revocation_lookup_answer(call->state));
 }
 
-static enum gw_verdict on_request(struct gw_call *call)
+/* GW_WAIT: the store is to be asked about *ret_token. */
+static enum gw_verdict find_question(struct gw_call *call, const struct token **ret_token,
+                                     enum jwt_revocation *ret_wish)
 {
     const struct jwt_identity *identity = gw_slot_get(call->req, &jwt_identity_slot);
 
-    if (identity == NULL || call->worker == NULL) {
+    if (identity == NULL) {
         return GW_FAIL; /* jwt did not run: nobody vouches for the caller */
     }
     const struct token *token = identity->token;
     if (token == NULL) {
         return GW_NEXT;
     }
-    enum jwt_revocation wish = wish_for(identity->route, token);
-    if (wish == JWT_REVOCATION_OFF) {
+    *ret_wish = wish_for(identity->route, token);
+    if (*ret_wish == JWT_REVOCATION_OFF) {
         return GW_NEXT;
     }
     if (slice_is_absent(token->jti) || token->jti.len == 0) {
         return jwt_refuse(call, JWT_CLAIM_MISSING, SLICE_ABSENT);
+    }
+    *ret_token = token;
+    return GW_WAIT;
+}
+
+static enum gw_verdict on_request(struct gw_call *call)
+{
+    const struct token *token = NULL;
+    enum jwt_revocation wish = JWT_REVOCATION_OFF;
+    enum gw_verdict verdict = call->worker == NULL ? GW_FAIL : find_question(call, &token, &wish);
+
+    if (verdict != GW_WAIT) {
+        return verdict;
     }
     struct revocation_names names = {
         .jti = token->jti,
@@ -213,6 +228,22 @@ static void on_end(struct gw_call *call)
 {
     revocation_lookup_end(call->state);
 }
+
+static enum gw_verdict on_request_unasked(struct gw_call *call)
+{
+    const struct token *token = NULL;
+    enum jwt_revocation wish = JWT_REVOCATION_OFF;
+    enum gw_verdict verdict = find_question(call, &token, &wish);
+
+    return verdict == GW_WAIT ? GW_NEXT : verdict;
+}
+
+const struct gw_plugin revocation_unasked_plugin = {
+    .abi = GW_PLUGIN_ABI,
+    .size = sizeof(struct gw_plugin),
+    .name = "revocation",
+    .on_request = on_request_unasked,
+};
 
 const struct gw_plugin revocation_plugin = {
     .abi = GW_PLUGIN_ABI,
