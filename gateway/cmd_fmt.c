@@ -3,6 +3,7 @@
 #include "core/diag.h"
 #include "core/json_format.h"
 #include "gateway/cmd.h"
+#include "gateway/cmd_replace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,52 +64,15 @@ static int open_and_read(struct file *file)
     return problem == NULL ? EXIT_YES : complain(file, problem);
 }
 
-/* ---- writing ---- */
-
-static bool write_all(int fd, struct slice text)
-{
-    while (text.len > 0) {
-        ssize_t n = write(fd, text.ptr, text.len);
-
-        if (n < 0 && errno != EINTR) {
-            return false;
-        }
-        text = slice_skip(text, n > 0 ? (size_t)n : 0);
-    }
-    return true;
-}
-
-/* The owner comes first: giving a file away takes setuid bits off it. */
-static bool fill(const struct file *file, int fd, struct slice text)
-{
-    bool is_ours = file->st.st_uid == geteuid() && file->st.st_gid == getegid();
-
-    return (is_ours || fchown(fd, file->st.st_uid, file->st.st_gid) == 0) &&
-           fchmod(fd, file->st.st_mode & 07777) == 0 && write_all(fd, text) && fsync(fd) == 0;
-}
-
 /* In its place, as a whole or not at all; through symbolic links, which stay. */
 static int replace(const struct file *file, struct slice text)
 {
-    char target[PATH_MAX], temporary[PATH_MAX + 16];
+    char target[PATH_MAX];
 
     if (realpath(file->name, target) == NULL) {
         return complain(file, strerror(errno));
     }
-    snprintf(temporary, sizeof(temporary), "%s.XXXXXX", target);
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    bool ok = fd >= 0 && fill(file, fd, text);
-
-    ok = fd >= 0 && close(fd) == 0 && ok && rename(temporary, target) == 0;
-    if (ok) {
-        return EXIT_YES;
-    }
-    int result = complain(file, strerror(errno));
-
-    if (fd >= 0) {
-        unlink(temporary);
-    }
-    return result;
+    return cmd_replace_file(target, text) < 0 ? EXIT_UNKNOWN : EXIT_YES;
 }
 
 /* ---- the command ---- */
