@@ -8,6 +8,7 @@
 #include "gateway/cmd_admin.h"
 #include "gateway/cmd_config.h"
 #include "plugins/builtin.h"
+#include "plugins/jwt/jwt_auth.h"
 #include "plugins/revocation/body.h"
 #include "plugins/revocation/keys.h"
 
@@ -70,9 +71,23 @@ struct revocation_writer *cmd_revoke_store(const struct config *config)
 
 /* ---- revoke ---- */
 
-/* Nothing is verified: who may write to the store may revoke any name. */
-static int read_token(struct arena *arena, struct wish *wish)
+static struct slice namespace_of(const void *arg, struct slice issuer)
 {
+    const struct provider_list *providers = arg;
+
+    for (size_t i = 0; i < providers->count; i++) {
+        if (slice_eq(providers->items[i]->issuer, issuer)) {
+            return providers->items[i]->revocation_namespace;
+        }
+    }
+    return SLICE_ABSENT;
+}
+
+/* Nothing is verified: who may write to the store may revoke any name. */
+static int read_token(struct arena *arena, const struct config *config, struct wish *wish)
+{
+    const struct revocation_spaces spaces = { namespace_of,
+                                              jwt_providers(cmd_top(config, &jwt_plugin)) };
     char *text = arena_alloc(arena, MAX_TOKEN_BYTES);
     size_t len = text == NULL ? 0 : fread(text, 1, MAX_TOKEN_BYTES, stdin);
 
@@ -80,7 +95,8 @@ static int read_token(struct arena *arena, struct wish *wish)
         len--;
     }
     if (len == 0 || len == MAX_TOKEN_BYTES ||
-        revocation_read_token(arena, slice_of(text, len), &wish->jti, &wish->expires_at) < 0) {
+        revocation_read_token(arena, &spaces, slice_of(text, len), &wish->jti, &wish->expires_at) <
+            0) {
         fprintf(stderr, "jwtgate: standard input is not a token with a \"jti\"\n");
         return EXIT_NO;
     }
@@ -197,14 +213,14 @@ static int revoke_wish(struct wish *wish)
 
     clock_update();
     arena_init(&arena, NULL, 0, ARENA_BYTES);
-    if (wish->token_from_stdin) {
-        code = read_token(&arena, wish);
+    struct config *config = cmd_revoke_config(wish->config_file, &code);
+    if (config != NULL && wish->token_from_stdin) {
+        code = read_token(&arena, config, wish);
     }
-    if (code == EXIT_YES) {
-        struct config *config = cmd_revoke_config(wish->config_file, &code);
-        code = config == NULL ? code : carry_out(config, wish);
-        config_unref(config);
+    if (config != NULL && code == EXIT_YES) {
+        code = carry_out(config, wish);
     }
+    config_unref(config);
     arena_done(&arena);
     return code;
 }

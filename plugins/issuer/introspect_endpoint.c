@@ -4,6 +4,7 @@
 #include "plugins/issuer/oauth_error.h"
 #include "plugins/issuer/oauth_request.h"
 #include "plugins/issuer/own_tokens.h"
+#include "plugins/revocation/names.h"
 #include "plugins/revocation/revocations.h"
 
 #define RETRY_AFTER_S    1u
@@ -80,15 +81,11 @@ static enum gw_verdict on_looked_up(struct gw_call *call)
 static enum gw_verdict look_up(struct gw_call *call)
 {
     struct state *state = call->state;
-    const struct token *token = state->token;
-    const struct revocation_names names = {
-        .jti = token->jti,
-        .kinds = { [REVOCATION_SUB] = token->subject,
-                   [REVOCATION_CLIENT] = token->client_id,
-                   [REVOCATION_KID] = token->kid,
-                   [REVOCATION_ISS] = token->provider->issuer },
-        .issued_at = token->times.has_iat ? token->times.iat : REVOCATION_NO_IAT,
-    };
+    struct revocation_names names;
+
+    if (revocation_names_of(gw_arena(call->req), state->token, &names) < 0) {
+        return GW_FAIL;
+    }
     enum gw_verdict verdict = revocations_ask(call, &state->lookup, &names, on_looked_up);
 
     return verdict == GW_FAIL ? answer_unavailable(call, "revocation_unavailable") : verdict;

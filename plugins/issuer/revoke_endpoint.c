@@ -5,6 +5,7 @@
 #include "plugins/issuer/oauth_error.h"
 #include "plugins/issuer/oauth_request.h"
 #include "plugins/issuer/own_tokens.h"
+#include "plugins/revocation/names.h"
 #include "plugins/revocation/revocations.h"
 
 #define RETRY_AFTER_S 1u
@@ -39,8 +40,13 @@ static enum gw_verdict revoke(struct gw_call *call)
 {
     struct state *state = call->state;
     struct revocation_entry entry;
-    int err =
-        revocation_entry_jti(&entry, state->token->jti, state->token->times.exp, clock_unix());
+    struct slice jti;
+    int err = revocation_name(gw_arena(call->req), state->token->provider->revocation_namespace,
+                              state->token->jti, &jti);
+
+    if (err == 0) {
+        err = revocation_entry_jti(&entry, jti, state->token->times.exp, clock_unix());
+    }
 
     if (err == REVOCATION_IS_OVER) {
         return answer_done(call);

@@ -103,6 +103,31 @@ static int check_issuer(const struct top *top, const struct option_context *ctx)
     return ERR_CONFIG;
 }
 
+static bool is_same_text(struct slice a, struct slice b)
+{
+    return slice_is_absent(a) == slice_is_absent(b) && slice_eq(a, b);
+}
+
+/* Who revokes a token knows its issuer only. */
+static int check_namespaces(const struct top *top, const struct option_context *ctx)
+{
+    struct provider *const *items = top->providers.items;
+
+    for (size_t i = 0; i < top->providers.count; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (slice_eq(items[i]->issuer, items[k]->issuer) &&
+                !is_same_text(items[i]->revocation_namespace, items[k]->revocation_namespace)) {
+                diag_at(ctx->diag, DIAG_ERROR, items[i]->element.where,
+                        provider_path(items[i], ctx, "revocation_namespace"),
+                        "write the same in both",
+                        "another provider of this issuer has another namespace");
+                return ERR_CONFIG;
+            }
+        }
+    }
+    return 0;
+}
+
 static int top_init(void *top_arg, const struct option_context *ctx)
 {
     struct top *top = top_arg;
@@ -121,7 +146,11 @@ static int top_init(void *top_arg, const struct option_context *ctx)
         }
         top->providers.items[top->providers.count++] = provider;
     }
-    return ctx->diag->errors == before ? check_issuer(top, ctx) : ERR_CONFIG;
+    if (ctx->diag->errors != before) {
+        return ERR_CONFIG;
+    }
+    int err = check_namespaces(top, ctx);
+    return err < 0 ? err : check_issuer(top, ctx);
 }
 
 static void top_done(void *top_arg)

@@ -24,6 +24,23 @@ static void keep_json(const struct option_context *ctx, const struct json *value
 }
 
 #define P(field) offsetof(struct provider, field)
+/* No colon: where it ends must be plain. */
+static void check_namespace(const struct option_context *ctx, const struct json *value,
+                            const char *path, void *field)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "._-";
+    struct slice name = *(const struct slice *)field;
+
+    for (size_t i = 0; i < name.len; i++) {
+        if (memchr(allowed, name.ptr[i], sizeof(allowed) - 1) == NULL) {
+            diag_at(ctx->diag, DIAG_ERROR, value, path, "use letters, digits and any of ._-",
+                    "this is not a name");
+            return;
+        }
+    }
+}
+
 const struct option provider_options[] = {
     { .name = "issuer",
       .type = OPT_STRING,
@@ -125,6 +142,15 @@ const struct option provider_options[] = {
       .min = 256,
       .max = 16384,
       .help = "Longer tokens are refused." },
+    { .name = "revocation_namespace",
+      .type = OPT_STRING,
+      .offset = P(revocation_namespace),
+      .min = 1,
+      .max = PROVIDER_MAX_NAMESPACE,
+      .parse = check_namespace,
+      .help =
+          "Stands with a colon before jti, sub, client and kid in the names of revocations: these "
+          "are unique for one issuer only." },
     { .name = NULL },
 };
 
@@ -364,6 +390,7 @@ static bool own_texts(struct provider *provider)
 
     own_text(provider, &provider->element.name, &ok);
     own_text(provider, &provider->issuer, &ok);
+    own_text(provider, &provider->revocation_namespace, &ok);
     own_text(provider, &provider->jwks.uri, &ok);
     own_text(provider, &provider->jwks.proxy, &ok);
     for (size_t i = 0; ok && i < types->count; i++) {

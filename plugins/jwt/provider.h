@@ -25,6 +25,7 @@ struct provider {
 
     /* As read. */
     struct slice issuer;
+    struct slice revocation_namespace; /* absent: none */
     const struct json *audiences_json, *algorithms_json, *keys_json, *token_json;
     struct option_strings token_types; /* count 0: the default ones */
     bool accept_bound_tokens;
@@ -49,6 +50,8 @@ struct provider_list {
     struct provider **items;
     size_t count;
 };
+
+#define PROVIDER_MAX_NAMESPACE 64u
 
 /* From a struct that the options were read into, a provider with one reference; all errors go to
  * ctx->diag, and then it is only good to be named by routes.  NULL: no memory. */

@@ -170,3 +170,15 @@ struct remote *jwt_worker_remote(void *worker, unsigned provider_index)
 {
     return &((struct jwt_worker *)worker)->issuers[provider_index]->remote;
 }
+
+struct slice jwt_worker_namespace(const void *arg, struct slice issuer)
+{
+    const struct jwt_worker *worker = arg;
+
+    for (size_t i = 0; worker != NULL && i < worker->count; i++) {
+        if (slice_eq(worker->issuers[i]->provider->issuer, issuer)) {
+            return worker->issuers[i]->provider->revocation_namespace;
+        }
+    }
+    return SLICE_ABSENT;
+}

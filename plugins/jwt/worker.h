@@ -32,5 +32,7 @@ struct jwt_worker {
 /* The plugin's worker_init() and worker_done(). */
 int jwt_worker_init(struct gw_worker *gw, const void *top, void **ret_worker) MUST_CHECK;
 void jwt_worker_done(void *worker);
+/* The revocation_namespace of the provider with this issuer; absent: none, or no such provider. */
+struct slice jwt_worker_namespace(const void *worker, struct slice issuer);
 /* A remote_find_fn. */
 struct remote *jwt_worker_remote(void *worker, unsigned provider_index);

@@ -2,7 +2,7 @@
 /* POST /revocations and GET /revocations/{jti} on the admin listener. */
 #include "core/json.h"
 #include "plugins/builtin.h"
-#include "plugins/jwt/claims.h"
+#include "plugins/jwt/worker.h"
 #include "plugins/revocation/body.h"
 #include "plugins/revocation/revocations.h"
 
@@ -72,7 +72,9 @@ static enum gw_verdict on_body(struct gw_call *call)
     uint64_t *expired = call->worker;
     struct revocation_body body = { 0 };
     const char *why = NULL;
-    int err = revocation_body_read(gw_body(call->req), gw_unix_time(), &body, &why);
+    const struct revocation_spaces spaces = { jwt_worker_namespace,
+                                              gw_worker_state(call->req, &jwt_plugin) };
+    int err = revocation_body_read(gw_body(call->req), gw_unix_time(), &spaces, &body, &why);
 
     if (err < 0) {
         return why == NULL ? GW_FAIL : problem(call, err == ERR_TOO_BIG ? 413 : 400, why);
@@ -117,7 +119,7 @@ static enum gw_verdict ask(struct gw_call *call)
     struct state *state = call->state;
     struct revocation_names names = { .jti = asked_jti(call) };
 
-    if (names.jti.len == 0 || names.jti.len > CLAIMS_MAX_JTI_BYTES) {
+    if (names.jti.len == 0 || names.jti.len > REVOCATION_MAX_JTI) {
         return problem(call, 400, "A jti has 1 to 256 bytes");
     }
     return revocations_ask(call, &state->lookup, &names, on_asked);

@@ -19,6 +19,7 @@ static const struct json_limits limits = {
 struct reader {
     struct arena arena; /* of the tree */
     int64_t now;
+    const struct revocation_spaces *spaces;
     struct revocation_body *body;
     const char *why;
 };
@@ -29,8 +30,8 @@ static int fail(struct reader *reader, const char *why)
     return ERR_BAD_INPUT;
 }
 
-int revocation_read_token(struct arena *arena, struct slice token, struct slice *ret_jti,
-                          int64_t *ret_expires_at)
+int revocation_read_token(struct arena *arena, const struct revocation_spaces *spaces,
+                          struct slice token, struct slice *ret_jti, int64_t *ret_expires_at)
 {
     struct jws jws;
     struct slice payload;
@@ -41,15 +42,17 @@ int revocation_read_token(struct arena *arena, struct slice token, struct slice 
     const struct json *claims = json_parse(arena, payload, &json_limits_token, NULL);
     const struct json *jti = json_get(claims, SLICE("jti"));
     const struct json *exp = json_get(claims, SLICE("exp"));
-    if (!json_is(jti, JSON_STRING)) {
+    const struct json *iss = json_get(claims, SLICE("iss"));
+    if (!json_is(jti, JSON_STRING) || jti->text.len == 0) {
         return ERR_BAD_INPUT;
     }
     *ret_expires_at = REVOCATION_FOR_EVER;
     if (exp != NULL && !claims_numeric_date(exp, ret_expires_at)) {
         return ERR_BAD_INPUT;
     }
-    *ret_jti = jti->text;
-    return 0;
+    struct slice issuer = json_is(iss, JSON_STRING) ? iss->text : SLICE_ABSENT;
+    struct slice space = spaces == NULL ? SLICE_ABSENT : spaces->find(spaces->arg, issuer);
+    return revocation_name(arena, space, jti->text, ret_jti);
 }
 
 /* ---- one entry ---- */
@@ -80,7 +83,7 @@ static int read_token(struct reader *reader, const struct json *token, struct re
     int64_t expires_at;
 
     if (!json_is(token, JSON_STRING) ||
-        revocation_read_token(&reader->arena, token->text, &jti, &expires_at) < 0) {
+        revocation_read_token(&reader->arena, reader->spaces, token->text, &jti, &expires_at) < 0) {
         return fail(reader, "\"token\" is not a token with a \"jti\"");
     }
     return revocation_entry_jti(ret, jti, expires_at, reader->now);
@@ -187,11 +190,11 @@ static int read_tree(struct reader *reader, const struct json *root)
     return err;
 }
 
-int revocation_body_read(struct slice text, int64_t now, struct revocation_body *ret,
-                         const char **ret_why)
+int revocation_body_read(struct slice text, int64_t now, const struct revocation_spaces *spaces,
+                         struct revocation_body *ret, const char **ret_why)
 {
     struct revocation_body body = { 0 };
-    struct reader reader = { .now = now, .body = &body };
+    struct reader reader = { .now = now, .spaces = spaces, .body = &body };
 
     arena_init(&reader.arena, NULL, 0, ARENA_BYTES);
     const struct json *root = json_parse(&reader.arena, text, &limits, NULL);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "plugins/revocation/entry.h"
+#include "plugins/revocation/names.h"
 
 #define REVOCATION_BODY_MAX_ENTRIES  256u
 #define REVOCATION_BODY_MAX_REPLICAS 16
@@ -20,11 +21,13 @@ struct revocation_body {
 };
 
 /* ERR_BAD_INPUT, ERR_TOO_BIG (too many), ERR_NO_MEMORY: *ret_why, static, says what is wrong. */
-int revocation_body_read(struct slice text, int64_t now, struct revocation_body *ret,
-                         const char **ret_why) MUST_CHECK;
+int revocation_body_read(struct slice text, int64_t now, const struct revocation_spaces *spaces,
+                         struct revocation_body *ret, const char **ret_why) MUST_CHECK;
 void revocation_body_done(struct revocation_body *body); /* zeroed is fine */
 
-/* The jti and the end of a token that is not verified (its end: REVOCATION_FOR_EVER when it has none).
- * ERR_BAD_INPUT: not a token with a "jti".  The jti lives in `arena`. */
-int revocation_read_token(struct arena *arena, struct slice token, struct slice *ret_jti,
+/* The jti, in the namespace of its issuer, and the end of a token that is not verified (its end:
+ * REVOCATION_FOR_EVER when it has none).  ERR_BAD_INPUT: not a token with a "jti".  The jti lives in
+ * `arena`. */
+int revocation_read_token(struct arena *arena, const struct revocation_spaces *spaces,
+                          struct slice token, struct slice *ret_jti,
                           int64_t *ret_expires_at) MUST_CHECK;

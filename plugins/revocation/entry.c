@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plugins/revocation/entry.h"
 
-#include "plugins/jwt/claims.h"
-
 #define MAX_TIME INT64_C(999999999999) /* what a token can say */
 
 static int finish(struct revocation_entry *ret, struct slice key, int64_t value, int64_t expires_at,
@@ -25,7 +23,7 @@ static int finish(struct revocation_entry *ret, struct slice key, int64_t value,
 int revocation_entry_jti(struct revocation_entry *ret, struct slice jti, int64_t expires_at,
                          int64_t now)
 {
-    if (jti.len == 0 || jti.len > CLAIMS_MAX_JTI_BYTES || expires_at < 0) {
+    if (jti.len == 0 || jti.len > REVOCATION_MAX_JTI || expires_at < 0) {
         return ERR_BAD_INPUT;
     }
     return finish(ret, revocation_jti_key(ret->key, jti), 1, expires_at, now);

@@ -3,6 +3,7 @@
  * watermark win.  Pure. */
 #pragma once
 
+#include "plugins/jwt/provider.h"
 #include "plugins/revocation/keys.h"
 
 #define REVOCATION_FOR_EVER INT64_MAX /* as an end */
@@ -10,6 +11,9 @@
  * token an entry is kept. */
 #define REVOCATION_SKEW_S    301
 #define REVOCATION_MAX_VALUE 4096u /* bytes of what a watermark is over */
+
+/* With a namespace before it. */
+#define REVOCATION_MAX_JTI (CLAIMS_MAX_JTI_BYTES + PROVIDER_MAX_NAMESPACE + 1)
 
 struct revocation_entry {
     char key[REVOCATION_KEY_BYTES];

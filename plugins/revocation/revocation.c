@@ -8,7 +8,7 @@
 #include "plugins/revocation/config.h"
 #include "plugins/revocation/control.h"
 #include "plugins/revocation/lint.h"
-#include "plugins/revocation/lookup.h"
+#include "plugins/revocation/names.h"
 
 #define AREA          "revocation"
 #define RETRY_AFTER_S 1u
@@ -212,14 +212,10 @@ static enum gw_verdict on_request(struct gw_call *call)
     if (verdict != GW_WAIT) {
         return verdict;
     }
-    struct revocation_names names = {
-        .jti = token->jti,
-        .kinds = { [REVOCATION_SUB] = token->subject,
-                   [REVOCATION_CLIENT] = token->client_id,
-                   [REVOCATION_KID] = token->kid,
-                   [REVOCATION_ISS] = token->provider->issuer },
-        .issued_at = token->times.has_iat ? token->times.iat : REVOCATION_NO_IAT,
-    };
+    struct revocation_names names;
+    if (revocation_names_of(gw_arena(call->req), token, &names) < 0) {
+        return GW_FAIL;
+    }
     return decide(call, revocation_lookup_start(call->state, call->worker, &names,
                                                 wish == JWT_REVOCATION_FILTERED));
 }

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct revocation_body body = { 0 };
     const char *why = NULL;
-    int err = revocation_body_read(slice_of(data, size), NOW, &body, &why);
+    int err = revocation_body_read(slice_of(data, size), NOW, NULL, &body, &why);
 
     require(err == 0 || err == ERR_BAD_INPUT || err == ERR_TOO_BIG);
     require((err == 0) == (why == NULL));

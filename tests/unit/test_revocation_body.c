@@ -12,10 +12,17 @@
 static struct revocation_body body;
 static const char *why;
 
+static struct slice space_of(const void *arg, struct slice issuer)
+{
+    return slice_eq(issuer, SLICE("https://spaced.test/")) ? SLICE("ns") : SLICE_ABSENT;
+}
+
+static const struct revocation_spaces spaces = { space_of, NULL };
+
 static int read_body(const char *text)
 {
     why = NULL;
-    return revocation_body_read(slice_str(text), NOW, &body, &why);
+    return revocation_body_read(slice_str(text), NOW, &spaces, &body, &why);
 }
 
 static const struct {
