@@ -193,7 +193,7 @@ START_TEST(framing_is_made_anew)
         write_head(fixture_request("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 007\r\n\r\n"));
 
     expect(text, "\r\ncontent-length: 7\r\n");
-    refuse(text, "007");
+    refuse(text, ": 007"); /* a trace id may have the digits */
     text = write_head(
         fixture_request("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"));
     expect(text, "\r\ntransfer-encoding: chunked\r\n");
