@@ -76,6 +76,20 @@ def test_a_flush_does_not_make_a_revoked_token_good(start, backend, redis, scrat
     assert "redis had lost revocations of this gateway" in gateway.log()
 
 
+def test_a_flush_without_a_state_folder(start, backend, redis):
+    """Kept in memory, until the end of the process."""
+    config = configuration(backend, redis)
+    config["admin"]["token"] = {"env": "TEST_ADMIN_TOKEN"}  # the command goes through the gateway
+    gateway = start(config, environment=ENVIRONMENT | {"TEST_ADMIN_TOKEN": "an-admin-token-of-the-tests"})
+    revoke(gateway, "--jti", "mine")
+    redis.command("FLUSHALL")
+    for _ in range(5):
+        for path in ("/filtered", "/strict"):
+            assert ask(gateway, path, token(jti="mine")) == 401
+            wait_until(lambda: ask(gateway, path, token(jti="good")) == 200, 5, "a good token passes")
+    wait_until(lambda: redis.command("EXISTS", "blocklist:jti:mine") == "1", 5, "redis has it again")
+
+
 def test_a_restart_of_both_at_once(start, backend, redis, scratch):
     gateway = start(configuration(backend, redis, state_dir=str(scratch)), environment=ENVIRONMENT)
     revoke(gateway, "--jti", "mine")
