@@ -129,18 +129,24 @@ static enum gw_verdict refuse_limited(struct gw_call *call, uint64_t wait)
                         (unsigned)(wait / 1000 + 1));
 }
 
-static enum gw_verdict refuse_failed(const struct client_auth *auth, struct gw_call *call)
+static void add_failure(const struct client_auth *auth, const struct gw_call *call)
 {
     struct failure_limit *failures = auth->guard->failures;
     const struct failure_rate *rates = auth->guard->rates;
-    uint64_t wait = limited_ms(auth, call);
     char buf[ADDRESS_BYTES];
+
+    failure_limit_add(failures, 'a', address_of(call, buf), &rates[BY_ADDRESS], gw_now_ms());
+    failure_limit_add(failures, 'c', auth->credentials.id, &rates[BY_CLIENT], gw_now_ms());
+}
+
+static enum gw_verdict refuse_failed(const struct client_auth *auth, struct gw_call *call)
+{
+    uint64_t wait = limited_ms(auth, call);
 
     if (wait > 0) {
         return refuse_limited(call, wait);
     }
-    failure_limit_add(failures, 'a', address_of(call, buf), &rates[BY_ADDRESS], gw_now_ms());
-    failure_limit_add(failures, 'c', auth->credentials.id, &rates[BY_CLIENT], gw_now_ms());
+    add_failure(auth, call);
     return oauth_refuse(call, OAUTH_INVALID_CLIENT,
                         auth->client == NULL ? "client_unknown" : "client_secret_wrong", 0);
 }
@@ -227,10 +233,13 @@ static enum gw_verdict hash(struct client_auth *auth, struct gw_call *call)
     memcpy(job->secret, auth->credentials.secret.ptr, job->secret_len);
     credentials_wipe_secret(&auth->credentials);
     auth->job = job;
-    auth->step = CLIENT_AUTH_HASHES;
     enum gw_verdict verdict = gw_offload(call, job_work, &job->shared, on_hashed);
 
-    return verdict == GW_FAIL ? refuse_busy(call, "client_secret_unchecked") : verdict;
+    if (verdict == GW_FAIL) {
+        return refuse_busy(call, "client_secret_unchecked");
+    }
+    auth->step = CLIENT_AUTH_HASHES;
+    return verdict;
 }
 
 static bool take_turn(struct client_guard *guard)
@@ -313,8 +322,11 @@ enum gw_verdict client_authenticate(struct client_auth *auth, struct gw_call *ca
     return check(auth, call, clients);
 }
 
-void client_auth_end(struct client_auth *auth)
+void client_auth_end(struct client_auth *auth, const struct gw_call *call)
 {
+    if (auth->step == CLIENT_AUTH_HASHES) {
+        add_failure(auth, call); /* else leaving early would make guesses cost nothing */
+    }
     stop_waiting(auth);
     drop_job(auth);
     credentials_wipe_secret(&auth->credentials);

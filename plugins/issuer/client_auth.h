@@ -47,5 +47,5 @@ struct client_auth {
 enum gw_verdict client_authenticate(struct client_auth *auth, struct gw_call *call,
                                     struct client_guard *guard, const struct clients *clients,
                                     const struct form *form, client_auth_fn *fn);
-/* In on_end(); also when client_authenticate() was not called. */
-void client_auth_end(struct client_auth *auth);
+/* In on_end(); also when client_authenticate() was not called.  Who leaves while it is hashed has failed. */
+void client_auth_end(struct client_auth *auth, const struct gw_call *call);

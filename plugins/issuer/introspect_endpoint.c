@@ -155,7 +155,7 @@ static void on_end(struct gw_call *call)
 {
     struct state *state = call->state;
 
-    oauth_request_end(&state->request);
+    oauth_request_end(&state->request, call);
     revocation_lookup_end(&state->lookup);
     token_unref(state->token);
 }

@@ -34,7 +34,7 @@ enum gw_verdict oauth_request_start(struct gw_call *call, const struct issuer *i
     return gw_read_body(call, OAUTH_MAX_BODY_BYTES, on_body);
 }
 
-void oauth_request_end(struct oauth_request *request)
+void oauth_request_end(struct oauth_request *request, const struct gw_call *call)
 {
-    client_auth_end(&request->auth);
+    client_auth_end(&request->auth, call);
 }

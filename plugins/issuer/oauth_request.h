@@ -22,4 +22,4 @@ struct oauth_request {
 enum gw_verdict oauth_request_start(struct gw_call *call, const struct issuer *issuer,
                                     client_auth_fn *fn);
 /* In on_end(). */
-void oauth_request_end(struct oauth_request *request);
+void oauth_request_end(struct oauth_request *request, const struct gw_call *call);

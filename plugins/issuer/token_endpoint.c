@@ -227,7 +227,7 @@ static void on_end(struct gw_call *call)
 {
     struct state *state = call->state;
 
-    oauth_request_end(&state->request);
+    oauth_request_end(&state->request, call);
     issued_token_unref(state->token);
 }
 

@@ -54,7 +54,7 @@ static void on_end(struct gw_call *call)
 {
     struct state *state = call->state;
 
-    client_auth_end(&state->auth);
+    client_auth_end(&state->auth, call);
 }
 
 static const struct gw_plugin plugin = {
@@ -330,6 +330,25 @@ START_TEST(a_client_may_leave_while_its_secret_is_hashed)
 }
 END_TEST
 
+START_TEST(those_who_leave_before_the_answer_have_failed)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        int fd = fixture_connect();
+
+        fixture_send(fd, BAD("slow"));
+        while (fx.worker->jobs == NULL) { /* its turn has not come yet */
+            let_time_pass();
+        }
+        close(fd);
+        fixture_spin();
+        while (fx.worker->jobs != NULL) {
+            loop_turn(fx.worker->loop, true);
+        }
+    }
+    expect(GOOD("slow"), 429, "client_failures_limited");
+}
+END_TEST
+
 /* As after a reload: the guard of the snapshot goes while work with it runs. */
 START_TEST(work_may_outlive_its_guard)
 {
@@ -361,6 +380,7 @@ int main(void)
     tcase_add_test(cases, few_may_wait_and_those_that_leave_make_room);
     tcase_add_test(cases, those_that_wait_are_refused_when_the_limit_is_reached);
     tcase_add_test(cases, a_client_may_leave_while_its_secret_is_hashed);
+    tcase_add_test(cases, those_who_leave_before_the_answer_have_failed);
     tcase_add_test(cases, work_may_outlive_its_guard);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
