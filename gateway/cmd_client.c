@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `jwtgate client`: who may ask the token endpoint for tokens. */
 #include "gateway/cmd.h"
-#include "gateway/cmd_config.h"
+#include "gateway/cmd_clients.h"
 #include "gateway/cmd_key.h"
 #include "gateway/cmd_print.h"
-#include "gateway/cmd_replace.h"
-#include "plugins/issuer/clients.h"
 #include "plugins/issuer/clients_edit.h"
 
 #include <openssl/crypto.h>
 
-#include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define MAX_VALUES      64u
-#define MAX_FILE_BYTES  ((size_t)256 << 10) /* as the gateway reads it */
 #define MAX_INPUT_BYTES 4096u
 
 enum { OPTION_SCOPE = 256, OPTION_AUDIENCE, OPTION_CLAIM, OPTION_SECRET };
@@ -32,108 +27,6 @@ struct arguments {
     struct values scopes, audiences, claims;
     bool secret_from_stdin, as_json;
 };
-
-/* The file while it is read or changed. */
-struct book {
-    const char *file;
-    char *file_memory; /* NULL: the file is an argument */
-    struct diag diag;
-    struct arena arena;
-    char *text; /* with NUL */
-    size_t len;
-    struct clients *clients;
-};
-
-/* ---- the file ---- */
-
-static int find_file(const struct arguments *args, struct book *book)
-{
-    bool is_missing = false;
-    struct diag diag;
-
-    if (args->file != NULL) {
-        book->file = args->file;
-        return EXIT_YES;
-    }
-    diag_init(&diag);
-    book->file_memory =
-        config_find_path(args->config, "token_issuer", "clients_file", &diag, &is_missing);
-    book->file = book->file_memory;
-    if (diag.errors > 0) {
-        diag_print(&diag, stderr);
-    } else if (book->file == NULL) {
-        fprintf(stderr, "jwtgate: the configuration has no token_issuer.clients_file; write it, or "
-                        "name the file with --file\n");
-    }
-    diag_done(&diag);
-    return book->file != NULL ? EXIT_YES : is_missing ? EXIT_UNKNOWN : EXIT_NO;
-}
-
-/* Is `text` a file of clients?  Mistakes are printed. */
-static int parse(struct book *book, struct slice text, struct clients **ret)
-{
-    const struct option_context ctx = { .diag = &book->diag, .arena = &book->arena };
-
-    if (clients_parse(book->file, text, &ctx, ret) < 0) {
-        diag_print(&book->diag, stderr);
-        return EXIT_NO;
-    }
-    return EXIT_YES;
-}
-
-static int read_file(struct book *book, bool may_be_missing)
-{
-    book->text = malloc(MAX_FILE_BYTES + 1);
-    if (book->text == NULL) {
-        return EXIT_UNKNOWN;
-    }
-    if (may_be_missing && access(book->file, F_OK) != 0 && errno == ENOENT) {
-        book->len = (size_t)snprintf(book->text, MAX_FILE_BYTES, "%s", clients_edit_empty);
-        return EXIT_YES;
-    }
-    size_t len;
-
-    if (cmd_read_text(book->file, book->text, MAX_FILE_BYTES, &len) < 0) {
-        return EXIT_UNKNOWN;
-    }
-    /* cmd_read_text() leaves out the blank end. */
-    book->len = len;
-    if (len < MAX_FILE_BYTES) {
-        book->text[book->len++] = '\n';
-    }
-    return EXIT_YES;
-}
-
-static int open_book(struct book *book, bool may_be_missing)
-{
-    int code = read_file(book, may_be_missing);
-
-    return code != EXIT_YES ? code : parse(book, slice_of(book->text, book->len), &book->clients);
-}
-
-static void close_book(struct book *book)
-{
-    clients_free(book->clients);
-    diag_done(&book->diag);
-    arena_done(&book->arena);
-    free(book->text);
-    free(book->file_memory);
-}
-
-/* The changed text must be as good as the old one; then it takes its place. */
-static int replace(struct book *book, char *text)
-{
-    struct clients *clients = NULL;
-    int code = strlen(text) > MAX_FILE_BYTES ? EXIT_NO : parse(book, slice_str(text), &clients);
-
-    clients_free(clients);
-    if (strlen(text) > MAX_FILE_BYTES) {
-        fprintf(stderr, "jwtgate: %s would be larger than 256 KiB\n", book->file);
-    } else if (code == EXIT_YES && cmd_replace_file(book->file, slice_str(text)) < 0) {
-        code = EXIT_UNKNOWN;
-    }
-    return code;
-}
 
 static void say_reload(void)
 {
@@ -241,7 +134,7 @@ static char *write_object(const struct arguments *args, const char *kept)
     return text;
 }
 
-static int add_to_book(const struct arguments *args, struct book *book, const char *kept)
+static int add_to_book(const struct arguments *args, struct cmd_clients *book, const char *kept)
 {
     char *object = write_object(args, kept), *text = NULL;
     int err = object == NULL ? ERR_NO_MEMORY
@@ -254,13 +147,13 @@ static int add_to_book(const struct arguments *args, struct book *book, const ch
                 err_text(err));
         return err == ERR_EXISTS ? EXIT_NO : EXIT_UNKNOWN;
     }
-    int code = replace(book, text);
+    int code = cmd_clients_replace(book, text);
 
     free(text);
     return code;
 }
 
-static int add(const struct arguments *args, struct book *book)
+static int add(const struct arguments *args, struct cmd_clients *book)
 {
     char secret[MAX_INPUT_BYTES], kept[CLIENT_SECRET_TEXT_BYTES];
 
@@ -287,7 +180,7 @@ static int add(const struct arguments *args, struct book *book)
 
 /* ---- remove ---- */
 
-static int remove_client(const struct arguments *args, struct book *book)
+static int remove_client(const struct arguments *args, struct cmd_clients *book)
 {
     char *text = NULL;
     int err = clients_edit_remove(slice_of(book->text, book->len), slice_str(args->id), &text);
@@ -297,7 +190,7 @@ static int remove_client(const struct arguments *args, struct book *book)
                 err_text(err));
         return err == ERR_NOT_FOUND ? EXIT_NO : EXIT_UNKNOWN;
     }
-    int code = replace(book, text);
+    int code = cmd_clients_replace(book, text);
 
     free(text);
     if (code == EXIT_YES) {
@@ -360,7 +253,7 @@ static void list_row(const struct client *client)
     putchar('\n');
 }
 
-static int list(const struct arguments *args, struct book *book)
+static int list(const struct arguments *args, struct cmd_clients *book)
 {
     size_t count;
     const struct client *clients = clients_list(book->clients, &count);
@@ -384,31 +277,17 @@ static int list(const struct arguments *args, struct book *book)
 
 /* ---- the command ---- */
 
-static int with_book(const struct arguments *args,
-                     int (*fn)(const struct arguments *, struct book *), bool changes,
-                     bool may_be_missing)
+static int with_clients(const struct arguments *args, bool changes, bool may_be_missing,
+                        int (*fn)(const struct arguments *, struct cmd_clients *))
 {
-    struct book book = { .file = NULL };
-    int lock = -1;
+    const struct cmd_clients_wish wish = { args->file, args->config, changes, may_be_missing };
+    struct cmd_clients book;
+    int code = cmd_clients_open(&book, &wish);
 
-    diag_init(&book.diag);
-    arena_init(&book.arena, NULL, 0, (size_t)64 << 20);
-    int code = find_file(args, &book);
-
-    if (code == EXIT_YES && changes) {
-        lock = cmd_replace_lock(book.file);
-        code = lock < 0 ? EXIT_UNKNOWN : EXIT_YES;
-    }
-    if (code == EXIT_YES) {
-        code = open_book(&book, may_be_missing);
-    }
     if (code == EXIT_YES) {
         code = fn(args, &book);
     }
-    close_book(&book);
-    if (lock >= 0) {
-        close(lock);
-    }
+    cmd_clients_close(&book);
     return code;
 }
 
@@ -427,9 +306,9 @@ static int dispatch(const struct arguments *args)
     if (!is_add && (has_details || args->secret_from_stdin)) {
         return cmd_usage_error(args->line, "only add takes scopes, audiences, claims, a secret");
     }
-    return is_list  ? with_book(args, list, false, false)
-           : is_add ? with_book(args, add, true, true)
-                    : with_book(args, remove_client, true, false);
+    return is_list  ? with_clients(args, false, false, list)
+           : is_add ? with_clients(args, true, true, add)
+                    : with_clients(args, true, false, remove_client);
 }
 
 static int keep_value(const struct arguments *args, struct values *values)
