@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "plugins/builtin.h"
+#include "plugins/jwt/jwt_auth.h"
 #include "plugins/revocation/config.h"
 
 #include <stdlib.h>
@@ -30,6 +31,24 @@ static void add_keys(struct own_tokens *own)
     }
     own->provider.keys = own->keys;
     own->provider.key_count = keys->count;
+}
+
+/* What routes look a token of this issuer up by, they look up with a provider's namespace: so must we. */
+static int find_namespace(struct own_tokens *own, const struct option_context *ctx)
+{
+    const void *jwt = gw_top(ctx, &jwt_plugin);
+    const struct provider_list *providers = jwt == NULL ? NULL : jwt_providers(jwt);
+
+    for (size_t i = 0; providers != NULL && i < providers->count; i++) {
+        const struct provider *one = providers->items[i];
+
+        if (slice_eq(one->issuer, own->issuer->issuer) &&
+            !slice_is_absent(one->revocation_namespace)) {
+            own->provider.revocation_namespace = arena_copy(ctx->arena, one->revocation_namespace);
+            return slice_is_absent(own->provider.revocation_namespace) ? ERR_NO_MEMORY : 0;
+        }
+    }
+    return 0;
 }
 
 int own_tokens_top_init(void *top, const struct option_context *ctx)
@@ -60,7 +79,7 @@ int own_tokens_top_init(void *top, const struct option_context *ctx)
         .listener = issuer->listener,
         .where = issuer->where,
     };
-    return 0;
+    return find_namespace(own, ctx);
 }
 
 int own_tokens_config_init(void *config, void *top, const struct option_context *ctx,

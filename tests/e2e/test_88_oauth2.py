@@ -153,6 +153,17 @@ def test_a_second_gateway_hears_of_it(start, backend, redis, issuer):
     assert 300 < int(redis.command("TTL", f"blocklist:jti:{payload(token)['jti']}")) <= 300 + 301
 
 
+def test_a_namespace_of_the_provider_is_that_of_the_endpoints(start, backend, redis, issuer):
+    configuration = issuer.configuration(backend, **shared(redis))
+    configuration["providers"]["own"]["revocation_namespace"] = "ours"
+    gateway = start(configuration, environment=ENVIRONMENT)
+    token, other = issue(gateway, issuer, audience="orders"), issue(gateway, issuer, audience="orders")
+    assert revoke(gateway, issuer, token).status == 200
+    assert passes(gateway, token) == 401 and passes(gateway, other) == 200
+    assert is_active(gateway, issuer, token) is False and is_active(gateway, issuer, other)
+    assert redis.command("EXISTS", f"blocklist:jti:ours:{payload(token)['jti']}") == "1"
+
+
 def test_what_is_not_a_token_of_ours_is_answered_200_and_not_kept(start, backend, redis, issuer, scratch):
     gateway = start(issuer.configuration(backend, **shared(redis)), environment=ENVIRONMENT)
     good = issue(gateway, issuer)
