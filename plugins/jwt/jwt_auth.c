@@ -25,7 +25,8 @@ static const struct option top_options[] = {
       .sub = provider_options,
       .sub_size = sizeof(struct provider),
       .has_element = true,
-      .help = "Who may issue tokens." },
+      .help = "Who may issue tokens.",
+      .schema = "{\"anyOf\":[{\"required\":[\"keys\"]},{\"required\":[\"jwks\"]}]}" },
     { .name = NULL },
 };
 

@@ -78,9 +78,9 @@ const struct option provider_options[] = {
           "\"maxLength\":128},\"secret\":{\"description\":\"Secret of HS*.\",\"type\":\"object\","
           "\"additionalProperties\":false,"
           "\"properties\":{\"env\":{\"description\":\"Environment variable that holds "
-          "it.\",\"type\":\"string\"},"
+          "it.\",\"type\":\"string\",\"minLength\":1},"
           "\"file\":{\"description\":\"File that holds "
-          "it.\",\"type\":\"string\"},\"encoding\":{\"description\":\"How it is "
+          "it.\",\"type\":\"string\",\"minLength\":1},\"encoding\":{\"description\":\"How it is "
           "written.\",\"enum\":[\"text\","
           "\"base64url\"]}},\"oneOf\":[{\"required\":[\"env\"]},"
           "{\"required\":[\"file\"]}]},\"public_key_file\":{\"description\":\"Public key in "
@@ -94,22 +94,24 @@ const struct option provider_options[] = {
       .type = OPT_OBJECT,
       .offset = P(jwks),
       .sub = jwks_option_table,
-      .help = "Keys that the issuer publishes: {uri}, or {discovery: true}." },
+      .help = "Keys that the issuer publishes: {uri}, or {discovery: true}.",
+      .schema = "{\"anyOf\":[{\"required\":[\"uri\"]},{\"required\":[\"discovery\"]}]}" },
     { .name = "token",
       .type = OPT_CUSTOM,
       .offset = P(token_json),
       .parse = keep_json,
       .help = "Where the token is: {header, scheme}, {cookie} or {query}; "
               "by default Authorization: Bearer.",
-      .schema = "{\"type\":\"object\",\"additionalProperties\":false,"
-                "\"properties\":{\"header\":{\"description\":\"Header that holds the "
-                "token.\",\"type\":\"string\"},"
-                "\"scheme\":{\"description\":\"Word before the "
-                "token.\",\"type\":\"string\"},\"cookie\":{\"description\":\"Cookie that holds the "
-                "token.\",\"type\":\"string\"},"
-                "\"query\":{\"description\":\"Query parameter that holds the "
-                "token.\",\"type\":\"string\"}},\"oneOf\":[{\"required\":[\"header\"]},"
-                "{\"required\":[\"cookie\"]},{\"required\":[\"query\"]}]}" },
+      .schema =
+          "{\"type\":\"object\",\"additionalProperties\":false,"
+          "\"properties\":{\"header\":{\"description\":\"Header that holds the "
+          "token.\",\"type\":\"string\",\"minLength\":1},"
+          "\"scheme\":{\"description\":\"Word before the "
+          "token.\",\"type\":\"string\"},\"cookie\":{\"description\":\"Cookie that holds the "
+          "token.\",\"type\":\"string\",\"minLength\":1},"
+          "\"query\":{\"description\":\"Query parameter that holds the "
+          "token.\",\"type\":\"string\",\"minLength\":1}},\"oneOf\":[{\"required\":[\"header\"]},"
+          "{\"required\":[\"cookie\"]},{\"required\":[\"query\"]}]}" },
     { .name = "token_types",
       .type = OPT_STRINGS,
       .offset = P(token_types),

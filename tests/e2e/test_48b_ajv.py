@@ -73,7 +73,8 @@ def mutations(config):
 BEYOND = {
     "a name that is defined elsewhere": r'^[\w.\[\]]+: no (provider|upstream) "',
     "what another key makes necessary": r'"upstream" is missing|nothing says where they are kept|"url" is missing',
-    "an address": r"is not an IP address and a port|is not a host and a port|is not a network|is not the address of a redis server",
+    "an address": r"is not an IP address and a port|is not a host and a port|is not a network|is not the address of a redis server|is no https address$",
+    "the environment": r"the environment variable \w* is not set$",
     "a host": r'" is not a host$',
     "the range of a duration or size": r'" is too (large|small)$',
     "the characters of a header's name": r"the header's name has characters",
