@@ -342,12 +342,13 @@ static void conn_on_timer(struct loop_timer *timer)
         return;
     case CONN_DEADLINE_TURN: conn->codec->next(conn); return;
     case CONN_DEADLINE_BODY:
-        if (conn->request->response_started) {
-            conn_set_deadline(conn, CONN_DEADLINE_NONE, 0); /* the answer came first: let it end */
-            return;
-        }
         if (conn_made_progress(conn, least_body)) {
             conn_set_deadline(conn, CONN_DEADLINE_BODY, timeouts->request_body);
+            return;
+        }
+        if (conn->request->response_started) { /* let the answer end, but take no more for it */
+            stream_pause(&conn->stream);
+            conn_set_deadline(conn, CONN_DEADLINE_NONE, 0);
             return;
         }
         request_refuse(conn->request, OUTCOME_REQUEST_TIMEOUT, "body_timeout");

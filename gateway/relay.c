@@ -59,6 +59,18 @@ int relay_write_body(struct attempt *attempt)
     return err;
 }
 
+/* For more of the body, or that it takes the answer.  Once that has begun, the server that says no more
+ * has a deadline whatever the client still sends: the client's own lets such an answer end. */
+static bool waits_for_client(const struct attempt *attempt)
+{
+    const struct request *req = attempt->req;
+
+    if (req->response_started) {
+        return req->conn != NULL && req->conn->stream.blocked;
+    }
+    return !attempt->request_sent && attempt->conn->stream.out.len == 0;
+}
+
 static void flush_up(struct attempt *attempt)
 {
     struct request *req = attempt->req;
@@ -67,7 +79,7 @@ static void flush_up(struct attempt *attempt)
     if (stream_flush(stream) != 0) {
         attempt->send_failed = true; /* an answer, or the end, will arrive by reading */
     }
-    set_deadline(attempt, !attempt->request_sent && stream->out.len == 0);
+    set_deadline(attempt, waits_for_client(attempt));
     if (!attempt->request_sent && req->conn != NULL && stream->out.len < RELAY_UNSENT_MAX) {
         req->conn->codec->body_taken(req);
     }

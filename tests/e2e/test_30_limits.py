@@ -180,6 +180,48 @@ def test_an_answer_that_came_before_the_body_is_not_cut(gateway, backend):
         assert client.is_closed()
 
 
+@pytest.mark.parametrize("drip", [b"", b"x"], ids=["silent", "drip"])
+def test_an_answer_that_waits_for_the_body_is_not_held_for_ever(start, backend, drip):
+    """The backend says 200 at once and ends when it has the body, which never comes whole."""
+    def early(connection):
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na")
+        connection.read_body()
+        return b"bc"
+    backend.on("/early", early)
+    config = config_for(backend, server={"timeouts": {"request_body": "600ms"}})
+    config["routes"]["all"]["timeouts"] = {"response": "900ms"}
+    gateway = start(config)
+    with gateway.client() as client:
+        client.send(get("/early", "Content-Length: 100", method="POST") + b"abc")
+        wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 1, what="in flight")
+        assert client.socket.recv(12) == b"HTTP/1.1 200"
+        client.send(b"d")  # after the answer has begun
+        end = time.monotonic() + 5
+        while gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 1:
+            assert time.monotonic() < end, "the request is held"
+            time.sleep(0.2)
+            client.try_send(drip)
+    assert gateway.access_line(path="/early")["reason"] == "response_timeout"
+
+
+def test_a_body_that_goes_on_after_the_answer_began_is_passed_whole(start, backend):
+    def early(connection):
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na")
+        connection.read_body()
+        return b"bc"
+    backend.on("/early", early)
+    config = config_for(backend, server={"timeouts": {"request_body": "300ms"}})
+    config["routes"]["all"]["timeouts"] = {"response": "600ms"}
+    gateway = start(config)
+    with gateway.client() as client:
+        client.send(get("/early", "Content-Length: 4500", method="POST"))
+        for _ in range(15):
+            time.sleep(0.1)
+            client.send(b"x" * 300)
+        assert client.read("POST").body == b"abc"
+    assert len(backend.last().body) == 4500
+
+
 def test_requests_per_connection_are_limited(start, backend):
     gateway = start(config_for(backend, server={"limits": {"requests_per_connection": 3}}))
     with gateway.client() as client:
