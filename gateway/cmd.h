@@ -52,7 +52,7 @@ extern const struct command command_status;
 extern const struct command command_stop;
 extern const struct command command_token;
 extern const struct command command_version;
-extern const struct command *const commands[]; /* in main.c; ends with NULL */
+extern const struct command *const commands[]; /* ends with NULL */
 const struct command *cmd_find(const char *name);
 
 /* Row of -c, --config, which every command that reads a configuration has. */

@@ -3,31 +3,6 @@
 
 #include <string.h>
 
-/* In the order of the help. */
-const struct command *const commands[] = {
-    /* clang-format off */
-    &command_run,
-    &command_check,
-    &command_fmt,
-    &command_demo,
-    &command_reload,
-    &command_drain,
-    &command_stop,
-    &command_status,
-    &command_routes,
-    &command_explain,
-    &command_keys,
-    &command_token,
-    &command_client,
-    &command_revoke,
-    &command_revocations,
-    &command_help,
-    &command_completion,
-    &command_version,
-    NULL,
-    /* clang-format on */
-};
-
 static int run(const struct command *command, int argc, char **argv)
 {
     struct cmd_line line = { .command = command, .argc = argc, .argv = argv, .next = 1 };
