@@ -34,7 +34,7 @@
     X(SCOPE_INSUFFICIENT, "scope_insufficient", 403, INSUFFICIENT_SCOPE)                           \
     X(CLAIM_MISMATCH, "claim_mismatch", 403, CLAIM_RULE)                                           \
     X(JWKS_UNAVAILABLE, "jwks_unavailable", 503, UNAVAILABLE)                                      \
-    X(NO_MEMORY, "internal_error", 503, PLAIN)
+    X(NO_MEMORY, "internal_error", 503, UNAVAILABLE)
 
 enum jwt_reason {
 #define X(id, name, status, kind) JWT_##id,
