@@ -302,6 +302,12 @@ void conn_await_next(struct conn *conn)
                           : conn->worker->view->config->server.timeouts.keep_alive);
 }
 
+/* Of the direction that the deadline is about: who sends without reading does not take the answer. */
+static uint64_t bytes_awaited(const struct conn *conn)
+{
+    return conn->deadline == CONN_DEADLINE_WRITE ? conn->stream.bytes_out : conn->stream.bytes_in;
+}
+
 void conn_set_deadline(struct conn *conn, enum conn_deadline deadline, uint64_t ms)
 {
     conn->deadline = (uint8_t)deadline;
@@ -309,18 +315,16 @@ void conn_set_deadline(struct conn *conn, enum conn_deadline deadline, uint64_t 
         loop_timer_clear(&conn->timer);
         return;
     }
-    conn->progress = conn->stream.bytes_in + conn->stream.bytes_out;
+    conn->progress = bytes_awaited(conn);
     if (loop_timer_set(conn->worker->loop, &conn->timer, clock_ms() + ms) != 0) {
         conn_close(conn, CONN_END_ERROR);
     }
 }
 
-/* The client sent or took something since the deadline was set: it is slow, not gone. */
+/* The client sent, or took, what was awaited since the deadline was set: it is slow, not gone. */
 static bool conn_made_progress(const struct conn *conn, uint64_t least_bytes)
 {
-    uint64_t now = conn->stream.bytes_in + conn->stream.bytes_out;
-
-    return now - conn->progress >= least_bytes;
+    return bytes_awaited(conn) - conn->progress >= least_bytes;
 }
 
 static void conn_on_timer(struct loop_timer *timer)

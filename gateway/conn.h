@@ -65,7 +65,7 @@ struct conn {
     uint8_t deadline;  /* enum conn_deadline: what the timer is for */
     bool keep_alive;   /* after the current answer */
     bool running;      /* the codec is in its loop */
-    uint64_t progress; /* bytes moved when the timer was set */
+    uint64_t progress; /* bytes of its direction when the timer was set */
 
     uint8_t peer[16]; /* IPv4 as ::ffff:a.b.c.d */
     uint16_t peer_port;

@@ -241,6 +241,20 @@ def test_a_client_that_does_not_read_is_cut(start, backend):
     assert gateway.ask(get()).status == 200
 
 
+def test_a_client_that_sends_but_does_not_read_is_cut(start, backend):
+    """Bytes that it sends, here of a next request, are no progress in taking the answer."""
+    gateway = start(config_for(backend, server={"timeouts": {"write": "700ms"}}))
+    backend.on("/big", lambda c: c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 30000000\r\n\r\n" + b"x" * 30000000) and None)
+    with gateway.client(receive_buffer=4096) as client:
+        client.send(get("/big"))
+        wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 1, what="in flight")
+        end = time.monotonic() + 5
+        while gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 1:
+            assert time.monotonic() < end, "the request is held"
+            time.sleep(0.2)
+            client.try_send(b"G")
+
+
 # --- while others are served -------------------------------------------------------------------
 
 
