@@ -80,6 +80,20 @@ static int make_secret(const struct arguments *args, char ret[MAX_INPUT_BYTES],
     return EXIT_YES;
 }
 
+/* Once: nobody can read it again. */
+static int print_secret(const char *id, const char *secret)
+{
+    if (printf("%s\n", secret) < 0 || fflush(stdout) != 0) {
+        fprintf(stderr,
+                "jwtgate: the secret of %s could not be printed; remove the client, and add it "
+                "again\n",
+                id);
+        return EXIT_UNKNOWN;
+    }
+    fprintf(stderr, "This is the secret of %s; it is not kept and not shown again.\n", id);
+    return EXIT_YES;
+}
+
 /* ---- add ---- */
 
 static void write_list(FILE *out, const char *name, const struct values *values)
@@ -166,12 +180,10 @@ static int add(const struct arguments *args, struct cmd_clients *book)
     if (code == EXIT_YES) {
         code = add_to_book(args, book, kept);
     }
+    if (code == EXIT_YES && !args->secret_from_stdin) {
+        code = print_secret(args->id, secret);
+    }
     if (code == EXIT_YES) {
-        if (!args->secret_from_stdin) {
-            printf("%s\n", secret);
-            fprintf(stderr, "This is the secret of %s; it is not kept and not shown again.\n",
-                    args->id);
-        }
         say_reload();
     }
     OPENSSL_cleanse(secret, sizeof(secret));

@@ -1,13 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/cmd.h"
 
+#include <errno.h>
 #include <string.h>
+
+/* Whoever keeps what a command prints must learn that it is not all there. */
+static int flush_output(int exit_code)
+{
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) {
+        return exit_code;
+    }
+    fprintf(stderr, "jwtgate: cannot write standard output: %s\n", strerror(errno));
+    return exit_code == EXIT_YES ? EXIT_UNKNOWN : exit_code;
+}
 
 static int run(const struct command *command, int argc, char **argv)
 {
     struct cmd_line line = { .command = command, .argc = argc, .argv = argv, .next = 1 };
 
-    return command->run(&line);
+    return flush_output(command->run(&line));
 }
 
 int main(int argc, char **argv)

@@ -55,6 +55,19 @@ def write(scratch, config):
     return file
 
 
+# --- what is printed ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [["fmt", "jwtgate.jsonc"], ["routes"], ["keys", "list"], ["help"]], ids=lambda each: each[0])
+def test_output_that_is_lost_is_no_success(scratch, arguments):
+    """Else a full disk would cost whoever does `jwtgate fmt x > y && mv y x` the file."""
+    write(scratch, BASE)
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([BINARY, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, cwd=scratch,
+                              check=False, env=dict(os.environ, SECRET_1=SECRET))
+    assert done.returncode == 3 and "cannot write standard output: No space left" in done.stderr, done.stderr
+
+
 # --- check: the lint ---------------------------------------------------------------------------
 
 

@@ -6,12 +6,13 @@ import hmac
 import json
 import os
 import stat
+import subprocess
 import threading
 
 import pytest
 
 from oauth_support import Issuer, add_client as add, jwtgate, reload_and_wait, token_request
-from support import wait_until
+from support import BINARY, wait_until
 
 CHOSEN = "correct horse battery staple"
 
@@ -49,6 +50,15 @@ def test_a_client_is_added_listed_and_removed(scratch):
     assert listed(file) == []
     assert jwtgate("client", "remove", "billing", "-f", file).returncode == 1
     assert os.listdir(scratch) == ["clients.jsonc"]
+
+
+def test_a_secret_that_could_not_be_printed_is_no_success(scratch):
+    file = scratch / "clients.jsonc"
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([BINARY, "client", "add", "billing", "-f", file], stdout=full, stderr=subprocess.PIPE,
+                              text=True, timeout=60, check=False)
+    assert done.returncode == 3 and "remove the client, and add it again" in done.stderr, done.stderr
+    assert "This is the secret" not in done.stderr
 
 
 def test_hashes_are_what_the_header_says(scratch):
