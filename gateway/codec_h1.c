@@ -172,7 +172,10 @@ static bool finish_body(struct conn *conn, struct request *req)
         return req->body.complete;
     }
     exchange->discarding = true;
-    return read_body(conn, req) == H1_OK && req->body.complete;
+    bool is_whole = read_body(conn, req) == H1_OK && req->body.complete;
+
+    stream_taken(&conn->stream); /* the input may have been full */
+    return is_whole;
 }
 
 /* ---- The next head ---- */

@@ -69,6 +69,22 @@ def test_a_wait_ends_after_two_seconds(start, backend, issuer, keys):
     wait_until(lambda: status(gateway, keys[1].token()) == 200, 10, "the keys")
 
 
+def test_what_is_sent_ahead_of_a_late_refusal_is_answered(start, backend, issuer, keys):
+    """While a request waits its body fills the input, and reading stops; the refusal drops the body."""
+    publish(issuer, keys[0])
+    gateway = start(config(backend, issuer, {"ttl": "1h"}, timeout="20s"))
+    time.sleep(0.2)
+    held = Held(issuer, key_set(keys[0]))
+    with gateway.client() as client:
+        client.send(get("/", bearer(keys[1].token()), method="POST", body=b"x" * 65536))
+        time.sleep(0.3)
+        client.send(get("/", bearer(keys[0].token())))
+        time.sleep(0.3)
+        held.go.set()
+        assert client.read("POST").status == 401
+        assert client.read().status == 200
+
+
 def test_so_many_wait_and_no_more(start, backend, issuer, keys):
     publish(issuer, keys[0])
     settings = config(backend, issuer, {"ttl": "1h"}, timeout="20s", server={"workers": 1})
