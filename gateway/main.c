@@ -2,7 +2,22 @@
 #include "gateway/cmd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
+
+/* Where one is closed, the next file or socket would take its number, and get what is logged or printed.
+ * What is opened in its place fails as a closed one does. */
+static bool fill_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) {
+            return false;
+        }
+    }
+    return true;
+}
 
 /* Whoever keeps what a command prints must learn that it is not all there. */
 static int flush_output(int exit_code)
@@ -23,6 +38,9 @@ static int run(const struct command *command, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (!fill_standard_descriptors()) {
+        return EXIT_UNKNOWN;
+    }
     if (argc < 2) {
         cmd_print_commands(stderr);
         return EXIT_USAGE;

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import time
 import uuid
@@ -13,7 +14,7 @@ import uuid
 import pytest
 from jwcrypto import jwk, jwt
 
-from support import BINARY, ISSUER, ROOT, SECRET, config_for
+from support import BINARY, ISSUER, ROOT, SECRET, config_for, free_port, wait_until
 
 OTHER_SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00123456789abcdef"
 WEAK_SECRET = "abcd" * 12
@@ -66,6 +67,30 @@ def test_output_that_is_lost_is_no_success(scratch, arguments):
         done = subprocess.run([BINARY, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, cwd=scratch,
                               check=False, env=dict(os.environ, SECRET_1=SECRET))
     assert done.returncode == 3 and "cannot write standard output: No space left" in done.stderr, done.stderr
+
+
+def test_what_would_go_to_a_closed_output_goes_nowhere_else(scratch):
+    """Else the next file or socket has its number."""
+    config = changed(("admin", {"address": f"127.0.0.1:{free_port()}"}))
+    port = int(config["listeners"]["public"]["address"].rsplit(":", 1)[1])
+    file = write(scratch, config)
+    process = subprocess.Popen(["sh", "-c", 'exec "$0" run -c "$1" <&- >&- 2>&-', BINARY, file],
+                               env=dict(os.environ, SECRET_1=SECRET))
+    try:
+        wait_until(lambda: not_refused(port), 10, "the gateway listens")
+        for fd in range(3):
+            assert os.readlink(f"/proc/{process.pid}/fd/{fd}") == "/dev/null"
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+    done = subprocess.run(["sh", "-c", 'exec "$0" fmt "$1" >&-', BINARY, file], stderr=subprocess.PIPE, text=True, timeout=60,
+                          check=False)
+    assert done.returncode == 3 and "cannot write standard output" in done.stderr, done.stderr
+
+
+def not_refused(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 # --- check: the lint ---------------------------------------------------------------------------
