@@ -30,7 +30,13 @@ SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime er
                        r"SUMMARY: \w+Sanitizer")
 
 
-PORTS = range(11000, 31000)  # below those that the kernel gives out by itself
+def own_ports():
+    """Below those that the kernel gives out by itself; a part for each process of the run."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
+    return range(11000 + worker * 2500, 13500 + worker * 2500)
+
+
+PORTS = own_ports()
 next_port = itertools.count(random.randrange(len(PORTS)))
 
 
