@@ -70,7 +70,7 @@ int config_file_run(Suite *suite)
     char *conf_dir = NULL;
     static const char from_here[] = "/../../conf";
     char source[] = __FILE__;
-    char folder[] = "test_config_XXXXXX";
+    char folder[] = "/tmp/jwtgate-config-XXXXXX";
     char *slash = strrchr(source, '/');
 
     if (slash != NULL && (size_t)(slash - source) + sizeof(from_here) < 4096) {

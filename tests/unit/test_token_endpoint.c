@@ -59,7 +59,7 @@ static void load(const char *use)
 
 static void setup(void)
 {
-    snprintf(dir, sizeof(dir), "jwtgate-test-XXXXXX");
+    snprintf(dir, sizeof(dir), "/tmp/jwtgate-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     clock_set(1000, UINT64_C(1800000000000000));
     write_text("key", KEY);
