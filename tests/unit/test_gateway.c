@@ -29,6 +29,7 @@ struct operator
     pthread_t thread;
     void (*work)(struct operator* operator);
     uint16_t public, admin, echo;
+    bool has_stopped;   /* it has told the gateway to stop */
     const char *failed; /* the first expectation that did not hold; NULL: all did */
 };
 
@@ -101,7 +102,9 @@ static void *run_operator(void *arg)
     struct operator* operator= arg;
 
     operator->work(operator);
-    kill(getpid(), SIGTERM);
+    if (!operator->has_stopped) {
+        kill(getpid(), SIGTERM);
+    }
     return NULL;
 }
 
@@ -124,24 +127,31 @@ static void on_ready(struct gateway *gateway, const uint16_t *ports, void *arg)
     "{\"version\": 1,\n\"server\": {\"workers\": 2, \"shutdown_grace\": \"5s\"},\n"                \
     "\"listeners\": {\"public\": {\"address\": \"127.0.0.1:0\"}},\n"                               \
     "\"admin\": {\"address\": \"127.0.0.1:0\"},\n\"access_log\": \"off\",\n"                       \
-    "\"upstreams\": {\"echo\": {\"targets\": [\"127.0.0.1:%u\"]}},\n"
+    "\"upstreams\": {\"echo\": {\"targets\": [\"127.0.0.1:%u\"]},\n"                               \
+    "\"slow\": {\"targets\": [\"127.0.0.1:%u\"]}},\n"
 #define ROUTE_A                                                                                    \
     "\"a\": {\"match\": {\"path_prefix\": \"/a\"}, \"upstream\": \"echo\", \"auth\": \"none\"}"
 #define ROUTE_B                                                                                    \
     "\"b\": {\"match\": {\"path_prefix\": \"/b\"}, \"upstream\": \"echo\", \"auth\": \"none\"}"
 
-static uint16_t echo_port;
+#define ROUTE_SLOW                                                                                 \
+    ",\"s\": {\"match\": {\"path_prefix\": \"/slow\"}, \"upstream\": \"slow\", \"auth\": "         \
+    "\"none\"}"
+
+static uint16_t echo_port, slow_port;
+static int slow_fd; /* listens there */
 
 static void write_config(const char *routes)
 {
     char text[2048];
 
-    snprintf(text, sizeof(text), CONFIG_HEAD "\"routes\": {%s}}", echo_port, routes);
+    snprintf(text, sizeof(text), CONFIG_HEAD "\"routes\": {%s" ROUTE_SLOW "}}", echo_port,
+             slow_port, routes);
     write_file("t.jsonc", text);
 }
 
-/* A port that was free a moment ago, for the echo listener. */
-static uint16_t free_port(void)
+/* A socket that is bound to a port of its own. */
+static int bind_somewhere(uint16_t *ret_port)
 {
     struct sockaddr_in addr = { .sin_family = AF_INET };
     socklen_t len = sizeof(addr);
@@ -150,8 +160,8 @@ static uint16_t free_port(void)
     addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
     ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
-    close(fd);
-    return ntohs(addr.sin_port);
+    *ret_port = ntohs(addr.sin_port);
+    return fd;
 }
 
 static void serve(void (*work)(struct operator* operator))
@@ -167,7 +177,9 @@ static void serve(void (*work)(struct operator* operator))
     sigaddset(&stop, SIGINT);
     pthread_sigmask(SIG_UNBLOCK, &stop, NULL); /* a gateway that has stopped leaves them blocked */
     answer = calloc(1, ANSWER_BYTES);
-    echo_port = free_port();
+    close(bind_somewhere(&echo_port)); /* the echo listener's, a moment later */
+    slow_fd = bind_somewhere(&slow_port);
+    ck_assert_int_eq(listen(slow_fd, 4), 0);
     snprintf(echo, sizeof(echo), "127.0.0.1:%u", echo_port);
     write_config(ROUTE_A);
     struct config *config = config_load_with("t.jsonc", &options, &diag, NULL);
@@ -175,6 +187,7 @@ static void serve(void (*work)(struct operator* operator))
     assert_loads(config);
     ck_assert_int_eq(gateway_serve(config, on_ready, &operator), 0);
     pthread_join(operator.thread, NULL);
+    close(slow_fd);
     config_unref(config);
     ck_assert_msg(operator.failed == NULL, "%s\n%s", operator.failed, answer);
     free(answer);
@@ -238,27 +251,41 @@ START_TEST(it_reloads_by_signal)
 }
 END_TEST
 
-/* A request under way when the signal comes. */
-static int open_fd;
+static bool comes_to_refuse(const struct operator* operator)
+{
+    const struct timespec pause = { .tv_nsec = 20000000 };
 
+    for (unsigned i = 0; i < 50 * PATIENCE_S; i++) {
+        int fd = dial(operator->public);
+
+        if (fd < 0) {
+            return true;
+        }
+        close(fd);
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+/* A request whose backend, the test itself, has not answered when the signal comes. */
 static void leave_one_waiting(struct operator* operator)
 {
-    static const char half[] = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx";
+    static const char request[] = "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
+    static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    int client = dial(operator->public);
 
-    open_fd = dial(operator->public);
-    expect(operator, send(open_fd, half, sizeof(half) - 1, MSG_NOSIGNAL) > 0, "sent");
-    expect(operator,
-           metrics_come_to_say(operator, "jwtgate_http_requests_in_flight{listener=\"public\"} 1"),
-           "it is under way");
+    expect(operator, send(client, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0, "it is sent");
+    int server = accept4(slow_fd, NULL, NULL, SOCK_CLOEXEC);
+    expect(operator, server >= 0 && recv(server, answer, ANSWER_BYTES, 0) > 0, "it arrived");
+    operator->has_stopped = true;
     kill(getpid(), SIGTERM);
-    const struct timespec pause = { .tv_nsec = 100000000 };
-    nanosleep(&pause, NULL);
-    expect(operator, dial(operator->public) < 0, "new connections are refused");
-    expect(operator, send(open_fd, "y", 1, MSG_NOSIGNAL) == 1, "the rest is sent");
-    ssize_t n = recv(open_fd, answer, ANSWER_BYTES - 1, 0);
+    expect(operator, comes_to_refuse(operator), "new connections are refused");
+    expect(operator, send(server, response, sizeof(response) - 1, MSG_NOSIGNAL) > 0, "answered");
+    ssize_t n = recv(client, answer, ANSWER_BYTES - 1, 0);
     answer[n > 0 ? n : 0] = '\0';
-    expect(operator, strncmp(answer, "HTTP/1.1 200 ", 13) == 0, "and answered");
-    close(open_fd);
+    expect(operator, strncmp(answer, "HTTP/1.1 200 ", 13) == 0, "and the answer passed on");
+    close(client);
+    close(server);
 }
 
 START_TEST(it_ends_what_is_under_way_before_it_stops)
@@ -270,18 +297,14 @@ END_TEST
 START_TEST(a_port_that_is_taken_is_an_end)
 {
     char text[512];
-    struct sockaddr_in addr = { .sin_family = AF_INET };
-    socklen_t len = sizeof(addr);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    uint16_t port;
+    int fd = bind_somewhere(&port);
 
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
     ck_assert_int_eq(listen(fd, 1), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
     snprintf(text, sizeof(text),
              "{\"version\": 1, \"listeners\": {\"l\": {\"address\": \"127.0.0.1:%u\"}},\n" UPSTREAMS
                  ROUTES,
-             ntohs(addr.sin_port));
+             port);
     struct config *config = load(text);
 
     assert_loads(config);
