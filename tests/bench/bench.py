@@ -41,6 +41,7 @@ GW_CPU, LOAD_CPU = os.environ.get("GW_CPU", "0"), os.environ.get("LOAD_CPU", "1"
 TICK = os.sysconf("SC_CLK_TCK")
 PORT, ADMIN, BACKEND, KEYS, REDIS = 18080, 18087, 18081, 18083, 18085
 TOKENS = 100_000
+WARM_UP = 200  # requests on each of the first connections: what is there once, however many connections, is then in memory
 FLOOD_TOKENS, FLOOD_SECONDS, FLOOD_REFRESH_S, FLOOD_SENDERS = 20_000, 10, 2, 20
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
@@ -385,7 +386,7 @@ def idle_bytes(program, count):
             data += more
     with running(LOAD_CPU, [WORK / "backend", BACKEND], BACKEND), gateway(program, "none", 1, 1) as process:
         first = [socket.create_connection(("127.0.0.1", PORT), 5) for _ in range(8)]
-        for sock in first * 25:
+        for sock in first * WARM_UP:
             ask(sock)
         time.sleep(0.5)
         before, rest = memory_of(tree_of(process.pid)), []
