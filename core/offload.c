@@ -4,14 +4,10 @@
 #include "core/log.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
-
-/* The weight of a thread of this priority is a thirtieth of a loop's: it is preempted within microseconds
- * where both want the processor, and still gets on where a loop never rests. */
-#define BACKGROUND_NICE 15
 
 struct offload {
     pthread_mutex_t mutex;
@@ -49,13 +45,24 @@ static struct offload_job *take_job(struct offload *offload)
     return job;
 }
 
+/* A thread of this policy is preempted as soon as a loop wakes up (sched(7)); by a low priority it would be
+ * only at a tick.  Where a loop never rests it still gets on, slowly. */
+static void give_way(void)
+{
+    const struct sched_param none = { 0 };
+
+    if (sched_setscheduler(gettid(), SCHED_IDLE, &none) != 0) {
+        log_debug("offload", "jobs run with the priority of everything else");
+    }
+}
+
 static void *run_thread(void *arg)
 {
     struct offload *offload = (struct offload *)arg;
     struct offload_job *job;
 
-    if (offload->is_background && setpriority(PRIO_PROCESS, (id_t)gettid(), BACKGROUND_NICE) != 0) {
-        log_debug("offload", "jobs run with the priority of everything else");
+    if (offload->is_background) {
+        give_way();
     }
     while ((job = take_job(offload)) != NULL) {
         struct loop *loop = job->loop;
