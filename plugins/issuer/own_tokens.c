@@ -10,7 +10,7 @@
 
 #define SCRATCH_BYTES   (128u << 10)
 #define MAX_TOKEN_BYTES 16384u
-#define LONGEST_SKEW_S  300
+#define LONGEST_SKEW_S  CLAIMS_MAX_SKEW_S
 #define OUR_SKEW_S      5 /* between the clocks of gateways that issue for one issuer */
 
 struct worker {

@@ -7,6 +7,9 @@
 
 #include <stdint.h>
 
+/* The most that a provider may allow; revocations are kept for so long behind the end of their token. */
+#define CLAIMS_MAX_SKEW_S        600
+
 #define CLAIMS_MAX_JTI_BYTES     256u
 #define CLAIMS_MAX_SUBJECT_BYTES 1024u
 

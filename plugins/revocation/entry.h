@@ -9,7 +9,7 @@
 #define REVOCATION_FOR_EVER INT64_MAX /* as an end */
 /* The longest clock skew that a provider may allow, and a second for rounding: so much longer than its
  * token an entry is kept. */
-#define REVOCATION_SKEW_S    301
+#define REVOCATION_SKEW_S    (CLAIMS_MAX_SKEW_S + 1)
 #define REVOCATION_MAX_VALUE 4096u /* bytes of what a watermark is over */
 
 /* With a namespace before it. */

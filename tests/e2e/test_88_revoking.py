@@ -170,7 +170,7 @@ def test_again_is_harmless_and_never_shortens(start, backend, redis):
     end = soon()
     for expires_at in (end, end - 500, end):
         revoke(gateway, {"jti": "a", "expires_at": expires_at})
-        assert 860 < int(redis.command("TTL", "blocklist:jti:a")) <= 901, "with the longest clock skew"
+        assert 1160 < int(redis.command("TTL", "blocklist:jti:a")) <= 1201, "with the longest clock skew"
     assert redis.command("EXISTS", "blocklist:jti:a") == "1"
     revoke(gateway, {"jti": "a"})
     revoke(gateway, {"jti": "a", "expires_at": end})
@@ -520,7 +520,7 @@ def test_export_has_every_entry(kept):
     assert done.returncode == 0, done.stderr
     rows = {row["key"]: row for row in map(json.loads, done.stdout.splitlines())}
     assert len(rows) == 252
-    assert end + 300 <= rows["blocklist:jti:e-7"]["expires_at"] <= end + 302
+    assert end + 600 <= rows["blocklist:jti:e-7"]["expires_at"] <= end + 602
     assert "expires_at" not in rows['blocklist:jti:for-ever "quoted"']
     assert rows[f"blocklist:before:iss:{ISSUER}"]["value"] == 1_700_000_000
 
