@@ -178,6 +178,7 @@ def test_sentinels_say_where_redis_is_and_a_fail_over_is_followed(start, backend
     first, second, sentinel = pair
     gateway = start(configuration(backend, by_sentinels(free_port(), sentinel.port)), environment=ENVIRONMENT)
     assert_enforced(gateway, first, "before")
+    wait_until(lambda: second.command("EXISTS", "blocklist:jti:before") == "1", 10, "the replica has it")
     sentinel.fail_over()
     wait_until(lambda: sentinel.master_port() == second.port, 20, "the replica was promoted")
     wait_until(lambda: second.command("ROLE") [0] == "master", 20, "it says so")

@@ -61,6 +61,13 @@ class Revoked:
         self.lost = float("inf")
 
 
+def is_replica(redis):
+    try:
+        return redis.command("ROLE")[0] == "slave"
+    except OSError:  # who becomes one drops its clients
+        return False
+
+
 class Chaos:
     def __init__(self, servers, sentinel, gateway):
         self.servers, self.sentinel, self.gateway = servers, sentinel, gateway
@@ -193,7 +200,7 @@ class Chaos:
         self.settle(old)
 
     def settle(self, old):
-        wait_until(lambda: self.sentinel.master_port() != old.port and old.command("ROLE")[0] == "slave", 20,
+        wait_until(lambda: self.sentinel.master_port() != old.port and is_replica(old), 20,
                    "the old master is a replica")
 
     def is_whole(self):
