@@ -7,26 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct arena arena;
-
-static void setup(void)
-{
-    arena_init(&arena, NULL, 0, 64 << 20);
-}
-
-static void teardown(void)
-{
-    arena_done(&arena);
-}
-
-static const struct json *parse(const char *text)
-{
-    struct json_error error = { 0 };
-    const struct json *json = json_parse(&arena, slice_str(text), &json_limits_config, &error);
-
-    ck_assert_msg(json != NULL, "%s: %u:%u: %s", text, error.line, error.column, error.text);
-    return json;
-}
+#include "tests/support/json_text.h"
 
 struct refusal {
     struct slice text;
@@ -49,7 +30,7 @@ static void check_refusals(const struct refusal *refusals, size_t count,
         ck_assert_ptr_nonnull(copy);
         char *text = copy + 1;
         memcpy(text, r->text.ptr, r->text.len);
-        struct json *json = json_parse(&arena, slice_of(text, r->text.len), limits, &error);
+        struct json *json = json_parse(&json_arena, slice_of(text, r->text.len), limits, &error);
         ck_assert_msg(json == NULL, "accepted: %s", r->text.ptr);
         ck_assert_msg(strstr(error.text, r->why) != NULL, "%s: %s", r->text.ptr, error.text);
         ck_assert_msg(error.line == r->line && error.column == r->column, "%s: at %u:%u: %s",
@@ -155,7 +136,7 @@ START_TEST(duplicate_members_are_refused_after_unescaping)
         BAD("{\"\\n\":1,\"\\n\":2}", 1, 9, "\"\\n\""),
     };
     check_refusals(refusals, sizeof(refusals) / sizeof(refusals[0]), &json_limits_config);
-    parse("{\"a\":{\"a\":{\"a\":1}},\"b\":[{\"a\":1},{\"a\":1}],\"A\":1}");
+    json_text("{\"a\":{\"a\":{\"a\":1}},\"b\":[{\"a\":1},{\"a\":1}],\"A\":1}");
 }
 END_TEST
 
@@ -176,9 +157,9 @@ START_TEST(limits_are_held)
     check_refusals(refusals, sizeof(refusals) / sizeof(refusals[0]), &limits);
 
     struct slice fits = SLICE("[[[\"12345\"]],1,\"\\u00e9\\n\"]");
-    ck_assert_ptr_nonnull(json_parse(&arena, fits, &limits, NULL));
-    ck_assert_ptr_null(json_parse(&arena, SLICE("[[[[1]]]]"), &limits, NULL));
-    ck_assert_ptr_null(json_parse(&arena, SLICE_ABSENT, &limits, NULL));
+    ck_assert_ptr_nonnull(json_parse(&json_arena, fits, &limits, NULL));
+    ck_assert_ptr_null(json_parse(&json_arena, SLICE("[[[[1]]]]"), &limits, NULL));
+    ck_assert_ptr_null(json_parse(&json_arena, SLICE_ABSENT, &limits, NULL));
 }
 END_TEST
 
@@ -193,7 +174,7 @@ START_TEST(open_comments_are_refused_closed_ones_skipped)
         BAD("1 /", 1, 3, "text after the end"),
     };
     check_refusals(refusals, sizeof(refusals) / sizeof(refusals[0]), &json_limits_config);
-    const struct json *json = parse("// a\n/* b\n*/ [1/*,*/,//]\n\"//\"/***/] // c");
+    const struct json *json = json_text("// a\n/* b\n*/ [1/*,*/,//]\n\"//\"/***/] // c");
     ck_assert_uint_eq(json->count, 2);
     ck_assert_uint_eq(json->line, 3);
     ck_assert_uint_eq(json->column, 4);
@@ -205,8 +186,8 @@ END_TEST
 START_TEST(values_are_read)
 {
     const struct json *json =
-        parse("{\"s\":\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\u20ac\\ud83d\\ude00\","
-              "\"n\":-1.5e+3,\"t\":true,\"f\":false,\"z\":null,\"a\":[],\"o\":{}}");
+        json_text("{\"s\":\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\u20ac\\ud83d\\ude00\","
+                  "\"n\":-1.5e+3,\"t\":true,\"f\":false,\"z\":null,\"a\":[],\"o\":{}}");
     static const enum json_type types[] = { JSON_STRING, JSON_NUMBER, JSON_BOOL,  JSON_BOOL,
                                             JSON_NULL,   JSON_ARRAY,  JSON_OBJECT };
 
@@ -225,15 +206,16 @@ START_TEST(values_are_read)
     ck_assert(!json_get(json, SLICE("f"))->boolean);
     ck_assert_ptr_null(json_get(json, SLICE("S")));
     ck_assert_ptr_null(json_get(json_get(json, SLICE("a")), SLICE("x")));
-    ck_assert_int_eq(parse(" 12 ")->type, JSON_NUMBER);
-    ck_assert(slice_eq(parse("1e400")->text, SLICE("1e400")));
-    ck_assert(slice_eq(parse("9223372036854775808")->text, SLICE("9223372036854775808")));
+    ck_assert_int_eq(json_text(" 12 ")->type, JSON_NUMBER);
+    ck_assert(slice_eq(json_text("1e400")->text, SLICE("1e400")));
+    ck_assert(slice_eq(json_text("9223372036854775808")->text, SLICE("9223372036854775808")));
 }
 END_TEST
 
 START_TEST(every_value_knows_its_place)
 {
-    const struct json *json = parse("{\n  \"first\": [1, \"t\\u0061\"],\r\n\t\"b\" :\n{ }\n}\n");
+    const struct json *json =
+        json_text("{\n  \"first\": [1, \"t\\u0061\"],\r\n\t\"b\" :\n{ }\n}\n");
     const struct json *first = json_get(json, SLICE("first"));
     const struct json *text = first->child->next;
     const struct json *b = json_get(json, SLICE("b"));
@@ -293,13 +275,14 @@ START_TEST(large_texts_are_read_in_linear_time)
     text[len] = '}';
     uint64_t start = clock_precise_ns();
     const struct json *json =
-        json_parse(&arena, slice_of(text, len + 1), &json_limits_config, &error);
+        json_parse(&json_arena, slice_of(text, len + 1), &json_limits_config, &error);
     ck_assert_msg(json != NULL, "%s", error.text);
     ck_assert_uint_eq(json->count, members);
     ck_assert_uint_lt(clock_precise_ns() - start, UINT64_C(3000000000));
 
     size_t more = (size_t)snprintf(text + len, 24, ",\n\"k000017\":{}}");
-    ck_assert_ptr_null(json_parse(&arena, slice_of(text, len + more), &json_limits_config, &error));
+    ck_assert_ptr_null(
+        json_parse(&json_arena, slice_of(text, len + more), &json_limits_config, &error));
     ck_assert_uint_eq(error.line, members + 2);
     ck_assert_ptr_nonnull(strstr(error.text, "\"k000017\" is there twice; first at line 19"));
     free(text);
@@ -320,7 +303,7 @@ int main(void)
     tcase_add_test(tc, every_value_knows_its_place);
     tcase_add_test(tc, no_memory_is_an_error_at_any_point);
     tcase_add_test(tc, large_texts_are_read_in_linear_time);
-    tcase_add_checked_fixture(tc, setup, teardown);
+    json_text_use(tc);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -3,30 +3,11 @@
 
 #include <check.h>
 
-static struct arena arena;
-
-static void setup(void)
-{
-    arena_init(&arena, NULL, 0, 64 << 20);
-}
-
-static void teardown(void)
-{
-    arena_done(&arena);
-}
-
-static const struct json *parse(const char *text)
-{
-    struct json_error error = { 0 };
-    const struct json *json = json_parse(&arena, slice_str(text), &json_limits_config, &error);
-
-    ck_assert_msg(json != NULL, "%s: %u:%u: %s", text, error.line, error.column, error.text);
-    return json;
-}
+#include "tests/support/json_text.h"
 
 START_TEST(pointers_find_their_value)
 {
-    const struct json *json = parse("{\"a/b\":{\"m~n\":[10,{\"\":7},20]},\"\":8,\"0\":9}");
+    const struct json *json = json_text("{\"a/b\":{\"m~n\":[10,{\"\":7},20]},\"\":8,\"0\":9}");
     static const struct {
         const char *pointer, *text; /* NULL: none */
     } vectors[] = {
@@ -77,7 +58,7 @@ START_TEST(integers_are_exact_or_none)
 
     for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
         int64_t value = 0;
-        ck_assert_msg(json_int(parse(vectors[i].text), &value) == vectors[i].ok, "%s",
+        ck_assert_msg(json_int(json_text(vectors[i].text), &value) == vectors[i].ok, "%s",
                       vectors[i].text);
         ck_assert(value == vectors[i].value);
     }
@@ -104,10 +85,10 @@ static const struct {
 
 START_TEST(trees_are_compared_by_value)
 {
-    ck_assert(json_equal(parse(pairs[_i].a), parse(pairs[_i].b)) == pairs[_i].same);
-    ck_assert(json_equal(parse(pairs[_i].b), parse(pairs[_i].a)) == pairs[_i].same);
+    ck_assert(json_equal(json_text(pairs[_i].a), json_text(pairs[_i].b)) == pairs[_i].same);
+    ck_assert(json_equal(json_text(pairs[_i].b), json_text(pairs[_i].a)) == pairs[_i].same);
     ck_assert(json_equal(NULL, NULL));
-    ck_assert(!json_equal(NULL, parse(pairs[_i].a)));
+    ck_assert(!json_equal(NULL, json_text(pairs[_i].a)));
 }
 END_TEST
 
@@ -117,10 +98,9 @@ START_TEST(a_copy_is_equal_and_needs_nothing_of_the_original)
     const struct json *copy;
 
     arena_init(&other, NULL, 0, 1 << 20);
-    copy = json_copy(&other, parse(pairs[_i].a));
-    arena_done(&arena);
-    setup();
-    ck_assert(json_equal(copy, parse(pairs[_i].a)));
+    copy = json_copy(&other, json_text(pairs[_i].a));
+    json_text_forget();
+    ck_assert(json_equal(copy, json_text(pairs[_i].a)));
     ck_assert_uint_eq(copy->line, 1);
     arena_init(&small, NULL, 0, 0);
     ck_assert_ptr_null(json_copy(&small, copy));
@@ -134,7 +114,7 @@ int main(void)
     Suite *suite = suite_create("json_tree");
     TCase *tc = tcase_create("all");
 
-    tcase_add_checked_fixture(tc, setup, teardown);
+    json_text_use(tc);
     tcase_add_test(tc, pointers_find_their_value);
     tcase_add_test(tc, integers_are_exact_or_none);
     tcase_add_loop_test(tc, trees_are_compared_by_value, 0,

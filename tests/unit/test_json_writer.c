@@ -6,26 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct arena arena;
-
-static void setup(void)
-{
-    arena_init(&arena, NULL, 0, 64 << 20);
-}
-
-static void teardown(void)
-{
-    arena_done(&arena);
-}
-
-static const struct json *parse(const char *text)
-{
-    struct json_error error = { 0 };
-    const struct json *json = json_parse(&arena, slice_str(text), &json_limits_config, &error);
-
-    ck_assert_msg(json != NULL, "%s: %u:%u: %s", text, error.line, error.column, error.text);
-    return json;
-}
+#include "tests/support/json_text.h"
 
 START_TEST(escaping_makes_valid_text_cut_at_characters)
 {
@@ -78,7 +59,7 @@ START_TEST(what_is_written_can_be_read)
     ck_assert_str_eq(w.buf, "{\"te\\\"xt\":\"a\\n\xef\xbf\xbd\","
                             "\"list\":[-9223372036854775808,{},true],\"no\":false}");
     ck_assert_uint_eq(w.len, strlen(w.buf));
-    parse(w.buf);
+    json_text(w.buf);
     json_writer_done(&w);
     ck_assert_ptr_null(w.buf);
 }
@@ -93,7 +74,7 @@ START_TEST(a_tree_is_written_as_it_was_read)
     json_writer_init(&w, 10000);
     json_write_begin(&w, NULL, '{');
     json_write_int(&w, "before", 1);
-    json_write_tree(&w, SLICE("tree"), parse(text));
+    json_write_tree(&w, SLICE("tree"), json_text(text));
     json_write_int(&w, "after", 2);
     json_write_end(&w, '}');
     ck_assert(strstr(w.buf, text) == w.buf + strlen("{\"before\":1,\"tree\":"));
@@ -122,7 +103,7 @@ int main(void)
     Suite *suite = suite_create("json_writer");
     TCase *tc = tcase_create("all");
 
-    tcase_add_checked_fixture(tc, setup, teardown);
+    json_text_use(tc);
     tcase_add_test(tc, escaping_makes_valid_text_cut_at_characters);
     tcase_add_test(tc, what_is_written_can_be_read);
     tcase_add_test(tc, a_tree_is_written_as_it_was_read);
