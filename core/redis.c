@@ -283,6 +283,18 @@ static struct slice first_error_code(const struct redis *redis, const struct red
                          : slice_of(reply->text.ptr, (size_t)(space - reply->text.ptr));
 }
 
+/* Sentinels have users of their own: the operator has to know who it was. */
+static void fail_by_error(struct redis *redis, const struct redis_reply *reply)
+{
+    char text[REDIS_FAILURE_BYTES];
+    struct slice code = first_error_code(redis, reply);
+    int len =
+        snprintf(text, sizeof(text), "%s%.*s", redis->hop_is_sentinel ? "a sentinel says " : "",
+                 code.len < 64 ? (int)code.len : 64, code.len == 0 ? "" : code.ptr);
+
+    redis_fail_later(redis, ERR_CONNECT, slice_of(text, (size_t)len));
+}
+
 /* Takes the reply over.  ERR_BAD_INPUT: nobody had asked, or it is out of step. */
 static int redis_deliver(struct redis *redis, struct redis_reply *reply)
 {
@@ -302,7 +314,7 @@ static int redis_deliver(struct redis *redis, struct redis_reply *reply)
         redis_count(redis, command->batch, 0, (clock_precise_ns() - command->sent_ns) / 1000);
         err = redis_answer_batch(redis);
     } else if (reply->type == REDIS_IS_ERROR) {
-        redis_fail_later(redis, ERR_CONNECT, first_error_code(redis, reply));
+        fail_by_error(redis, reply);
         err = ERR_CONNECT;
     }
     redis_reply_free(reply);

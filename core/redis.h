@@ -28,7 +28,8 @@ struct redis_options { /* all is borrowed: it must outlive the client */
      * preceded by a question to the next one of them, and must then find a master (ROLE). */
     const struct redis_address *sentinels;
     unsigned sentinel_count;
-    struct slice master_name; /* as they call it */
+    struct slice sentinel_username, sentinel_password; /* absent: none */
+    struct slice master_name;                          /* as they call it */
     _Atomic uint64_t
         *master_epoch; /* of the last fail-over that any thread has heard of; starts at 0 */
     unsigned connect_timeout_ms, command_timeout_ms;

@@ -38,9 +38,12 @@ static bool is_answer(struct redis *redis, int err, const struct redis_reply *re
 /* Its text is not shown: a server that does not know AUTH quotes what it was sent. */
 static void on_auth(void *arg, int err, const struct redis_reply *reply)
 {
+    struct redis *redis = (struct redis *)arg;
+
     if (err == 0 && reply->type != REDIS_IS_STATUS) {
-        redis_fail_later((struct redis *)arg, ERR_CONNECT,
-                         SLICE("it refuses our user and password"));
+        redis_fail_later(redis, ERR_CONNECT,
+                         redis->hop_is_sentinel ? SLICE("a sentinel refuses our user and password")
+                                                : SLICE("it refuses our user and password"));
     }
 }
 
@@ -110,20 +113,24 @@ struct greeting {
     redis_fn *fn;
 };
 
+/* How many: none without a password. */
+static unsigned auth_greetings(struct slice username, struct slice password, struct greeting *ret)
+{
+    if (slice_is_absent(password)) {
+        return 0;
+    }
+    *ret = slice_is_absent(username)
+               ? (struct greeting){ 2, { SLICE("AUTH"), password }, on_auth }
+               : (struct greeting){ 3, { SLICE("AUTH"), username, password }, on_auth };
+    return 1;
+}
+
 static unsigned master_greetings(const struct redis *redis, char database[16],
                                  struct greeting ret[MAX_GREETINGS])
 {
     const struct redis_options *options = &redis->options;
-    bool has_user = !slice_is_absent(options->username);
-    unsigned count = 0;
+    unsigned count = auth_greetings(options->username, options->password, ret);
 
-    if (!slice_is_absent(options->password)) {
-        ret[count++] =
-            has_user ? (struct greeting){ 3,
-                                          { SLICE("AUTH"), options->username, options->password },
-                                          on_auth }
-                     : (struct greeting){ 2, { SLICE("AUTH"), options->password }, on_auth };
-    }
     if (options->address.database != 0) {
         int len = snprintf(database, 16, "%u", options->address.database);
         ret[count++] = (struct greeting){ 2,
@@ -153,13 +160,15 @@ static struct redis_command *command_of(struct redis *redis, const struct greeti
 /* First the epoch: the address that follows is at least as new. */
 static unsigned sentinel_greetings(const struct redis *redis, struct greeting ret[MAX_GREETINGS])
 {
-    struct slice name = redis->options.master_name;
+    const struct redis_options *options = &redis->options;
+    struct slice name = options->master_name;
+    unsigned count = auth_greetings(options->sentinel_username, options->sentinel_password, ret);
 
-    ret[0] = (struct greeting){ 3, { SLICE("SENTINEL"), SLICE("MASTER"), name }, on_epoch };
-    ret[1] = (struct greeting){ 3,
-                                { SLICE("SENTINEL"), SLICE("GET-MASTER-ADDR-BY-NAME"), name },
-                                on_master };
-    return 2;
+    ret[count++] = (struct greeting){ 3, { SLICE("SENTINEL"), SLICE("MASTER"), name }, on_epoch };
+    ret[count++] = (struct greeting){ 3,
+                                      { SLICE("SENTINEL"), SLICE("GET-MASTER-ADDR-BY-NAME"), name },
+                                      on_master };
+    return count;
 }
 
 int redis_greet(struct redis *redis)

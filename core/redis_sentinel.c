@@ -147,6 +147,8 @@ struct redis_watch *redis_watch_new(struct loop *loop, struct resolver *resolver
     watch->count = count;
     for (unsigned i = 0; i < count; i++) {
         struct redis_options one = { .address = options->sentinels[i],
+                                     .username = options->sentinel_username,
+                                     .password = options->sentinel_password,
                                      .tls = options->tls,
                                      .connect_timeout_ms = options->connect_timeout_ms,
                                      .command_timeout_ms = options->connect_timeout_ms,

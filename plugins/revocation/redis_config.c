@@ -135,6 +135,17 @@ const struct option revocation_redis_option_table[] = {
       .offset = AT(password),
       .sub = secret_options,
       .help = "Password for AUTH." },
+    { .name = "sentinel_username",
+      .type = OPT_STRING,
+      .offset = AT(sentinel_username),
+      .min = 1,
+      .max = 255,
+      .help = "User for AUTH at the sentinels; without it their default one." },
+    { .name = "sentinel_password",
+      .type = OPT_OBJECT,
+      .offset = AT(sentinel_password),
+      .sub = secret_options,
+      .help = "Password for AUTH at the sentinels; \"password\" is for redis only." },
     { .name = "tls",
       .type = OPT_OBJECT,
       .offset = AT(tls),
@@ -171,6 +182,15 @@ static const char *find_fault(const struct revocation_redis *redis, const char *
         return has_sentinels ? "\"sentinels\" without \"master_name\""
                              : "\"master_name\" without \"sentinels\"";
     }
+    if (has_url && (!slice_is_absent(redis->sentinel_username) ||
+                    secret_is_named(&redis->sentinel_password))) {
+        *ret_remedy = "leave them out, or write \"sentinels\" in place of \"url\"";
+        return "\"sentinel_username\" or \"sentinel_password\" without \"sentinels\"";
+    }
+    if (!slice_is_absent(redis->sentinel_username) && !secret_is_named(&redis->sentinel_password)) {
+        *ret_remedy = "AUTH needs both";
+        return "\"sentinel_username\" without \"sentinel_password\"";
+    }
     if (has_url && redis->database != 0) {
         *ret_remedy = "write it at the end of the url: redis://HOST/1";
         return "\"database\" is for \"sentinels\"";
@@ -199,24 +219,42 @@ void revocation_redis_check(const struct option_context *ctx, const struct json 
     }
 }
 
-/* ---- the password ---- */
+/* ---- passwords ---- */
 
-static int read_password(const struct revocation_redis *redis, const struct option_context *ctx,
-                         struct slice *ret)
+static int read_password(const struct secret_source *source, const char *path,
+                         const struct option_context *ctx, struct slice *ret)
 {
     char text[SECRET_MAX_BYTES];
     size_t len = 0;
 
-    if (!secret_is_named(&redis->password)) {
+    if (!secret_is_named(source)) {
         return 0;
     }
-    int err = secret_read(&redis->password, ctx, NULL, "revocation.redis.password", text, &len);
+    int err = secret_read(source, ctx, NULL, path, text, &len);
     if (err == 0) {
         *ret = arena_copy(ctx->arena, slice_of(text, len));
         err = slice_is_absent(*ret) ? ERR_NO_MEMORY : 0;
     }
     OPENSSL_cleanse(text, sizeof(text));
     return err;
+}
+
+static void wipe_password(struct slice password)
+{
+    union {
+        const void *from;
+        void *to;
+    } bytes = { .from = password.ptr };
+
+    if (bytes.to != NULL) {
+        OPENSSL_cleanse(bytes.to, password.len);
+    }
+}
+
+static bool is_same_password(struct slice a, struct slice b)
+{
+    return slice_is_absent(a) == slice_is_absent(b) && a.len == b.len &&
+           (a.len == 0 || CRYPTO_memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
 /* ---- TLS ---- */
@@ -266,6 +304,7 @@ static int read_sentinels(const struct revocation_redis *redis, struct arena *ar
     }
     client->sentinels = sentinels;
     client->sentinel_count = (unsigned)redis->sentinels.count;
+    client->sentinel_username = redis->sentinel_username;
     client->master_name = redis->master_name;
     client->master_epoch = epoch;
     client->address.database = (unsigned)redis->database;
@@ -288,7 +327,11 @@ int revocation_redis_init(const struct revocation_redis *redis, const struct opt
     if (err < 0) {
         return ERR_CONFIG; /* reported by the checks */
     }
-    err = read_password(redis, ctx, &client.password);
+    err = read_password(&redis->password, "revocation.redis.password", ctx, &client.password);
+    if (err == 0) {
+        err = read_password(&redis->sentinel_password, "revocation.redis.sentinel_password", ctx,
+                            &client.sentinel_password);
+    }
     if (err == 0 && (client.address.is_encrypted || redis->has_tls)) {
         err = make_tls(redis, ctx, &client.tls);
     }
@@ -301,13 +344,12 @@ void revocation_redis_done(struct redis_options *client)
     union {
         const void *from;
         void *to;
-    } tls = { .from = client->tls }, password = { .from = client->password.ptr };
+    } tls = { .from = client->tls };
 
     tls_client_free((struct tls_client *)tls.to);
     client->tls = NULL;
-    if (password.to != NULL) {
-        OPENSSL_cleanse(password.to, client->password.len);
-    }
+    wipe_password(client->password);
+    wipe_password(client->sentinel_password);
 }
 
 bool revocation_redis_is_same(const struct redis_options *a, const struct redis_options *b)
@@ -316,8 +358,6 @@ bool revocation_redis_is_same(const struct redis_options *a, const struct redis_
         (a->tls != NULL && tls_client_id(a->tls) != tls_client_id(b->tls))) {
         return false;
     }
-    return slice_is_absent(a->password) == slice_is_absent(b->password) &&
-           a->password.len == b->password.len &&
-           (a->password.len == 0 ||
-            CRYPTO_memcmp(a->password.ptr, b->password.ptr, a->password.len) == 0);
+    return is_same_password(a->password, b->password) &&
+           is_same_password(a->sentinel_password, b->sentinel_password);
 }

@@ -11,9 +11,9 @@ struct revocation_redis { /* as read */
     struct option_strings sentinels;
     struct slice master_name;
     int64_t database; /* with sentinels */
-    struct slice username;
+    struct slice username, sentinel_username;
     struct slice prefix;
-    struct secret_source password;
+    struct secret_source password, sentinel_password;
     struct {
         struct slice server_name;
         const char *ca_file, *cert_file, *key_file;
@@ -39,5 +39,5 @@ void revocation_redis_check(const struct option_context *ctx, const struct json 
 int revocation_redis_init(const struct revocation_redis *redis, const struct option_context *ctx,
                           struct redis_options *ret) MUST_CHECK;
 void revocation_redis_done(struct redis_options *client);
-/* Password and certificates: all that does not come from the text. */
+/* Passwords and certificates: all that does not come from the text. */
 bool revocation_redis_is_same(const struct redis_options *a, const struct redis_options *b);

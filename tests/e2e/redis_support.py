@@ -10,6 +10,7 @@ import subprocess
 from support import free_port, wait_until
 
 PASSWORD = "a-password-of-redis"
+SENTINEL_PASSWORD = "a-password-of-sentinels"
 
 
 class Redis:
@@ -99,14 +100,16 @@ class Sentinel:
 
     NAME = "jwtgate-test"
 
-    def __init__(self, folder, master, quorum=1, down_after_ms=1000):
-        self.port, self.file = free_port(), pathlib.Path(folder) / "sentinel.conf"
+    def __init__(self, folder, master, quorum=1, down_after_ms=1000, *, password=None, user=None):
+        """`password`: of its default user, who has all rights.  `user`: a line of its access control list."""
+        self.port, self.file, self.password = free_port(), pathlib.Path(folder) / "sentinel.conf", password
         self.file.parent.mkdir(exist_ok=True)
         self.file.write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {self.file.parent}\n"
             f"sentinel monitor {self.NAME} 127.0.0.1 {master.port} {quorum}\n"
             f"sentinel auth-pass {self.NAME} {PASSWORD}\n"
-            f"sentinel down-after-milliseconds {self.NAME} {down_after_ms}\nsentinel failover-timeout {self.NAME} 3000\n")
+            f"sentinel down-after-milliseconds {self.NAME} {down_after_ms}\nsentinel failover-timeout {self.NAME} 3000\n"
+            + (f"requirepass {password}\n" if password else "") + (f"user {user}\n" if user else ""))
         self.process = None
         self.start()
 
@@ -116,7 +119,8 @@ class Sentinel:
         wait_until(lambda: self.master_port() is not None, 10, "the sentinel answers")
 
     def command(self, *words):
-        return talk(socket.create_connection(("127.0.0.1", self.port), timeout=3), words)
+        login = [("AUTH", self.password)] if self.password else []
+        return talk(socket.create_connection(("127.0.0.1", self.port), timeout=3), *login, words)
 
     def master_port(self):
         with contextlib.suppress(OSError, ValueError):

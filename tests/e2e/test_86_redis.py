@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from redis_support import PASSWORD, Redis, Sentinel
+from redis_support import PASSWORD, SENTINEL_PASSWORD, Redis, Sentinel
 from support import AUDIENCE, BINARY, ISSUER, bearer, claims, config_for, free_port, get, hs256, wait_until
 from tls_support import Authority
 
 STALENESS = 0.6
-ENVIRONMENT = {"TEST_REDIS_PASSWORD": PASSWORD}
+ENVIRONMENT = {"TEST_REDIS_PASSWORD": PASSWORD, "TEST_SENTINEL_PASSWORD": SENTINEL_PASSWORD}
 pytestmark = pytest.mark.threads
 
 
@@ -200,17 +200,20 @@ def test_a_master_that_hangs_is_left_for_the_new_one(start, backend, pair):
         first.signal(signal.SIGCONT)
 
 
+def name_another_master(sentinel, redis, epoch=7):
+    """As sentinels tell each other: name, address and epoch of the new master."""
+    sentinel.command("PUBLISH", "__sentinel__:hello",
+                     f"127.0.0.1,{free_port()},{'a' * 40},{epoch},{Sentinel.NAME},127.0.0.1,{redis.port},{epoch}")
+    wait_until(lambda: sentinel.master_port() == redis.port, 10, "the sentinel takes over what it hears")
+
+
 def test_a_master_that_was_cut_off_is_left(start, backend, pair):
     """Redis goes on and takes writes, but the sentinels have named another: its word counts no more."""
     first, second, sentinel = pair
     gateway = start(configuration(backend, by_sentinels(sentinel.port)), environment=ENVIRONMENT)
     assert ask(gateway, "/filtered", "good") == 200
     second.command("REPLICAOF", "NO", "ONE")
-    epoch = 7
-    # As sentinels tell each other: name, address and epoch of the new master.
-    sentinel.command("PUBLISH", "__sentinel__:hello",
-                     f"127.0.0.1,{free_port()},{'a' * 40},{epoch},{Sentinel.NAME},127.0.0.1,{second.port},{epoch}")
-    wait_until(lambda: sentinel.master_port() == second.port, 10, "the sentinel takes over what it hears")
+    name_another_master(sentinel, second)
     assert first.command("ROLE")[0] == "master", "the old one does not know"
     assert_enforced(gateway, second, "after")
 
@@ -254,6 +257,75 @@ def test_a_replica_that_a_sentinel_names_is_not_followed(start, backend, pair, s
     assert "it is not a master" in gateway.log()
 
 
+LOGIN = {"sentinel_password": {"env": "TEST_SENTINEL_PASSWORD"}}
+
+
+def sentinel_with(scratch, servers, master, **login):
+    sentinel = Sentinel(scratch / "locked", master, **login)
+    servers.append(sentinel)
+    return sentinel
+
+
+@pytest.fixture
+def master(scratch, servers):
+    redis = Redis(scratch)
+    servers.append(redis)
+    return redis
+
+
+def test_sentinels_that_have_a_password(start, backend, scratch, servers, master):
+    sentinel = sentinel_with(scratch, servers, master, password=SENTINEL_PASSWORD)
+    gateway = start(configuration(backend, by_sentinels(sentinel.port, **LOGIN)), environment=ENVIRONMENT)
+    assert_enforced(gateway, master, "bad")
+    done = subprocess.run([BINARY, "revoke", "--jti", "by-command", "-c", gateway.file], capture_output=True, text=True,
+                          timeout=30, check=False, env=gateway.environment)
+    assert done.returncode == 0, done.stderr
+    # The watch over fail-overs is let in, too.
+    (scratch / "second").mkdir()
+    second = Redis(scratch / "second")
+    servers.append(second)
+    name_another_master(sentinel, second)
+    assert_enforced(gateway, second, "after")
+    gateway.stop()
+    assert SENTINEL_PASSWORD not in gateway.log()
+
+
+def test_a_user_of_few_rights_at_the_sentinels(start, backend, scratch, servers, master):
+    """All that the gateway needs."""
+    sentinel = sentinel_with(
+        scratch, servers, master, password="another",
+        user=f"jwtgate on >{SENTINEL_PASSWORD} -@all +auth +ping +sentinel|master +sentinel|get-master-addr-by-name")
+    gateway = start(configuration(backend, by_sentinels(sentinel.port, sentinel_username="jwtgate", **LOGIN)),
+                    environment=ENVIRONMENT)
+    assert_enforced(gateway, master, "bad")
+    wait_until(lambda: "user=jwtgate" in str(sentinel.command("CLIENT", "LIST")), 10, "it is that user")
+
+
+@pytest.mark.parametrize("login, code", [({}, "NOAUTH"), (LOGIN, "WRONGPASS")])
+def test_sentinels_that_do_not_let_us_in(start, backend, scratch, servers, master, login, code):
+    sentinel = sentinel_with(scratch, servers, master, password="another")
+    gateway = start(configuration(backend, by_sentinels(sentinel.port, **login)), wait=False, environment=ENVIRONMENT)
+    wait_until(lambda: "listening" in gateway.log(), 10, "listening")
+    wait_until(lambda: f"a sentinel says {code}" in gateway.log(), 10, "the operator is told by whom")
+    assert ask(gateway, "/strict", "good") == 503
+    gateway.stop()
+    assert SENTINEL_PASSWORD not in gateway.log()
+
+
+def test_another_password_of_the_sentinels_comes_with_a_reload(start, backend, scratch, servers, master):
+    sentinel = sentinel_with(scratch, servers, master, password=SENTINEL_PASSWORD)
+    secret = scratch / "sentinel-password"
+    secret.write_text("wrong\n")
+    secret.chmod(0o600)
+    gateway = start(configuration(backend, by_sentinels(sentinel.port, sentinel_password={"file": str(secret)})),
+                    wait=False, environment=ENVIRONMENT)
+    wait_until(lambda: "listening" in gateway.log(), 10, "listening")
+    wait_until(lambda: "a sentinel says WRONGPASS" in gateway.log(), 10, "it does not let us in")
+    secret.write_text(SENTINEL_PASSWORD + "\n")
+    gateway.process.send_signal(signal.SIGHUP)
+    assert_enforced(gateway, master, "bad")
+
+
 # --- configuration -------------------------------------------------------------------------------
 
 
@@ -264,6 +336,11 @@ def test_a_replica_that_a_sentinel_names_is_not_followed(start, backend, pair, s
     ({"sentinels": ["b:x"], "master_name": "m"}, '"b:x" is not the address of a sentinel'),
     ({"sentinels": [], "master_name": "m"}, "sentinels"),
     ({"url": "redis://a", "database": 2}, '"database" is for "sentinels"'),
+    ({"url": "redis://a", **LOGIN}, '"sentinel_password" without "sentinels"'),
+    ({"url": "redis://a", "sentinel_username": "u"}, '"sentinel_password" without "sentinels"'),
+    ({"sentinels": ["b"], "master_name": "m", "sentinel_username": "u"}, '"sentinel_username" without "sentinel_password"'),
+    ({"sentinels": ["b"], "master_name": "m", "sentinel_password": "text"}, "sentinel_password"),
+    ({"sentinels": ["b"], "master_name": "m", "sentinel_password": {"env": "NOT_SET"}}, "revocation.redis.sentinel_password"),
     ({"url": "redis://a", "prefix": "block*"}, "cannot begin a key"),
     ({"url": "redis://a", "prefix": ""}, "prefix"),
     ({"url": "redis://a", "tls": {}}, "not encrypted"),
