@@ -3,7 +3,9 @@
 import contextlib
 import http.client
 import json
+import select
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -11,7 +13,7 @@ import time
 import pytest
 
 from redis_support import PASSWORD, Redis
-from support import ISSUER, Gateway, bearer, get, wait_until
+from support import BINARY, ISSUER, Gateway, bearer, get, wait_until
 from test_85_revocation import ENVIRONMENT, STALENESS, ask, configuration, is_revoked, jwtgate, on_redis, token
 
 ADMIN_TOKEN = "an-admin-token-of-the-tests"
@@ -499,6 +501,8 @@ def test_status_says_how_much_is_known(kept):
     words = dict(line.split() for line in done.stdout.splitlines())
     assert words["state"] == "live" and words["entries"] == "3"
     assert words.get("redis_up") in (None, "1")
+    known = json.loads(jwtgate(kept, "revocations", "status", "--json").stdout)
+    assert known["state"] == "live" and known["entries"] == 3 and set(known) == set(words)
     kept.stop()
     done = jwtgate(kept, "revocations", "status")
     assert done.returncode == 3 and "no answer from" in done.stderr and not done.stdout
@@ -509,6 +513,8 @@ def test_status_is_no_when_the_knowledge_is_old(start, backend, redis):
     redis.kill()
     wait_until(lambda: jwtgate(gateway, "revocations", "status").returncode == 1, 5, "stale")
     assert "stale" in jwtgate(gateway, "revocations", "status").stdout
+    done = jwtgate(gateway, "revocations", "status", "--json")
+    assert done.returncode == 1 and json.loads(done.stdout)["state"] == "stale"
 
 
 def test_export_has_every_entry(kept):
@@ -523,6 +529,66 @@ def test_export_has_every_entry(kept):
     assert end + 600 <= rows["blocklist:jti:e-7"]["expires_at"] <= end + 602
     assert "expires_at" not in rows['blocklist:jti:for-ever "quoted"']
     assert rows[f"blocklist:before:iss:{ISSUER}"]["value"] == 1_700_000_000
+    done = jwtgate(kept, "revocations", "export", "--json")
+    assert done.returncode == 0, done.stderr
+    # An entry lives in whole seconds of the store's clock.
+    ends = {row["key"]: row.get("expires_at", 0) for row in json.loads(done.stdout)}
+    assert set(ends) == set(rows) and all(abs(ends[key] - rows[key].get("expires_at", 0)) <= 2 for key in ends)
+
+
+def test_export_of_nothing(kept):
+    assert jwtgate(kept, "revocations", "export").stdout == ""
+    assert json.loads(jwtgate(kept, "revocations", "export", "--json").stdout) == []
+
+
+@contextlib.contextmanager
+def cut_after(port, count):
+    """The port of a way to `port` that ends when so many bytes have come back on it."""
+    def forward(client):
+        with client, socket.create_connection(("127.0.0.1", port)) as server:
+            left = count
+            while left > 0:
+                for ready in select.select([client, server], [], [])[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    left -= len(data) if ready is server else 0
+                    (client if ready is server else server).sendall(data)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=forward, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_an_export_that_is_not_whole_is_no_json(start, backend, redis, scratch):
+    gateway = start(with_token(on_redis(backend, redis)), environment={**ENVIRONMENT, "TEST_ADMIN_TOKEN": ADMIN_TOKEN})
+    for page in range(10):
+        revoke(gateway, [{"jti": f"{page}-{i}"} for i in range(250)])
+    config = json.loads(gateway.file.read_text())
+    with cut_after(redis.port, 50_000) as port:
+        config["revocation"]["redis"]["url"] = f"redis://127.0.0.1:{port}"
+        file = scratch / "cut.jsonc"
+        file.write_text(json.dumps(config))
+        done = subprocess.run([BINARY, "revocations", "export", "--json", "-c", file], capture_output=True, text=True,
+                              timeout=30, check=False, env=gateway.environment)
+    assert done.returncode == 3 and "not all of it" in done.stderr
+    assert done.stdout.startswith("[\n{") and not done.stdout.rstrip().endswith("]")
+
+
+def test_check_as_json(kept):
+    revoke(kept, [{"jti": "one \"quoted\""}])
+    done = jwtgate(kept, "revocations", "check", "--json", "--jti", "one \"quoted\"")
+    assert done.returncode == 0 and json.loads(done.stdout) == {"jti": "one \"quoted\"", "revoked": True}
+    done = jwtgate(kept, "revocations", "check", "--json", "--jti", "two")
+    assert done.returncode == 1 and json.loads(done.stdout) == {"jti": "two", "revoked": False}
 
 
 @pytest.mark.parametrize("arguments", [[], ["look"], ["check"], ["status", "--jti", "a"], ["export", "more"]])
