@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/peers.h"
 
+#include "core/log.h"
 #include "core/map.h"
+#include "gateway/conn.h"
 #include "gateway/worker.h"
 
 #include <netinet/in.h>
@@ -35,9 +37,34 @@ void peers_key_of(const struct sockaddr *addr, uint8_t ret[PEERS_KEY_BYTES])
     key_fold(ret);
 }
 
+static int64_t peers_limit(const struct worker *worker)
+{
+    return worker->view->config->server.limits.connections_per_ip;
+}
+
+/* That of the key; NULL: no memory. */
+static struct peer *peer_of(struct worker *worker, const uint8_t key[PEERS_KEY_BYTES])
+{
+    struct peer *peer = map_get(&worker->peers, slice_of(key, PEERS_KEY_BYTES));
+
+    if (peer != NULL) {
+        return peer;
+    }
+    peer = calloc(1, sizeof(*peer));
+    if (peer == NULL) {
+        return NULL;
+    }
+    memcpy(peer->key, key, sizeof(peer->key));
+    if (map_set(&worker->peers, slice_of(peer->key, sizeof(peer->key)), peer) != 0) {
+        free(peer);
+        return NULL;
+    }
+    return peer;
+}
+
 bool peers_enter(struct worker *worker, const struct sockaddr *addr)
 {
-    int64_t limit = worker->view->config->server.limits.connections_per_ip;
+    int64_t limit = peers_limit(worker);
     uint8_t key[PEERS_KEY_BYTES];
     struct peer *peer;
 
@@ -45,24 +72,11 @@ bool peers_enter(struct worker *worker, const struct sockaddr *addr)
         return true;
     }
     peers_key_of(addr, key);
-    peer = map_get(&worker->peers, slice_of(key, sizeof(key)));
-    if (peer != NULL) {
-        if (peer->count >= limit) {
-            return false;
-        }
-        peer->count++;
-        return true;
-    }
-    peer = malloc(sizeof(*peer));
-    if (peer == NULL) {
+    peer = peer_of(worker, key);
+    if (peer == NULL || peer->count >= limit) {
         return false;
     }
-    memcpy(peer->key, key, sizeof(key));
-    peer->count = 1;
-    if (map_set(&worker->peers, slice_of(peer->key, sizeof(peer->key)), peer) != 0) {
-        free(peer);
-        return false;
-    }
+    peer->count++;
     return true;
 }
 
@@ -84,6 +98,28 @@ void peers_leave(struct worker *worker, const uint8_t peer[PEERS_KEY_BYTES])
     if (found->count == 0) {
         map_remove(&worker->peers, slice_of(key, sizeof(key)));
         free(found);
+    }
+}
+
+void peers_recount(struct worker *worker)
+{
+    peers_done(worker);
+    if (peers_limit(worker) == 0) {
+        return;
+    }
+    for (const struct conn *conn = worker->conns; conn != NULL; conn = conn->next) {
+        uint8_t key[PEERS_KEY_BYTES];
+        struct peer *peer;
+
+        memcpy(key, conn->peer, sizeof(key));
+        key_fold(key);
+        peer = peer_of(worker, key);
+        if (peer == NULL) {
+            log_warning("listener", "connections_per_ip may let in more: out of memory worker=%u",
+                        worker->index);
+            return;
+        }
+        peer->count++;
     }
 }
 

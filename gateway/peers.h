@@ -15,4 +15,6 @@ bool peers_enter(struct worker *worker, const struct sockaddr *addr);
 /* A connection of `peer` (as in struct conn) has gone. */
 void peers_leave(struct worker *worker, const uint8_t peer[PEERS_KEY_BYTES]);
 void peers_key_of(const struct sockaddr *addr, uint8_t ret[PEERS_KEY_BYTES]);
+/* The limit has come or gone with a reload: count who is there, or forget them. */
+void peers_recount(struct worker *worker);
 void peers_done(struct worker *worker);

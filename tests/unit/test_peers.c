@@ -4,6 +4,7 @@
 #include <check.h>
 
 #include <arpa/inet.h>
+#include <unistd.h>
 
 #include "tests/support/gateway_fixture.h"
 
@@ -91,6 +92,37 @@ START_TEST(without_a_limit_nothing_is_counted)
 }
 END_TEST
 
+/* Connections are those of the fixture: 192.0.2.1. */
+START_TEST(a_limit_that_comes_with_a_reload_counts_who_is_there)
+{
+    int first, second;
+
+    fx.config.server.limits.connections_per_ip = 0;
+    first = fixture_connect();
+    second = fixture_connect();
+    fx.config.server.limits.connections_per_ip = 3;
+    peers_recount(fx.worker);
+    ck_assert(enter("192.0.2.1"));
+    ck_assert(!enter("192.0.2.1"));
+    close(first);
+    close(second);
+    fixture_spin();
+    ck_assert_uint_eq(fx.worker->peers.count, 1); /* the third */
+    ck_assert(enter("192.0.2.1") && enter("192.0.2.1") && !enter("192.0.2.1"));
+}
+END_TEST
+
+START_TEST(a_limit_that_goes_with_a_reload_forgets)
+{
+    ck_assert(enter("192.0.2.1") && enter("192.0.2.1"));
+    fx.config.server.limits.connections_per_ip = 0;
+    peers_recount(fx.worker);
+    ck_assert_uint_eq(fx.worker->peers.count, 0);
+    leave("192.0.2.1");
+    ck_assert_uint_eq(fx.worker->peers.count, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("peers");
@@ -101,6 +133,8 @@ int main(void)
     tcase_add_test(tcase, a_customer_of_ipv6_is_a_whole_64);
     tcase_add_test(tcase, an_address_of_ipv4_is_the_same_on_a_dual_socket);
     tcase_add_test(tcase, without_a_limit_nothing_is_counted);
+    tcase_add_test(tcase, a_limit_that_comes_with_a_reload_counts_who_is_there);
+    tcase_add_test(tcase, a_limit_that_goes_with_a_reload_forgets);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
