@@ -98,6 +98,7 @@ static int keep_places(struct adoption *adoption, struct arena *arena)
         adoption->made[i] = (struct config_listener){
             .element = { .name = arena_copy(arena, old->element.name) },
             .service = old->service,
+            .redirect = old->redirect, /* who came by it may still ask */
             .is_gone = true,
         };
         if (slice_is_absent(adoption->made[i].element.name)) {

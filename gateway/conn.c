@@ -188,10 +188,17 @@ static const struct stream_ops handshake_ops = {
 
 /* ---- */
 
-static int conn_open_stream(struct conn *conn, int fd, size_t in_max)
+static size_t conn_input_bytes(const struct worker *worker)
+{
+    size_t bytes = worker->view->config->server.limits.header_bytes + BUF_BLOCK_BYTES;
+
+    return bytes > CONN_MIN_INPUT_BYTES ? bytes : CONN_MIN_INPUT_BYTES;
+}
+
+static int conn_open_stream(struct conn *conn, int fd, struct tls_server *tls)
 {
     struct worker *worker = conn->worker;
-    struct tls_server *tls = worker->view->config->listeners[conn->listener_index].tls;
+    size_t in_max = conn_input_bytes(worker);
 
     if (tls == NULL) {
         return stream_open(&conn->stream, worker->loop, fd, conn->codec->stream_ops, in_max);
@@ -200,36 +207,30 @@ static int conn_open_stream(struct conn *conn, int fd, size_t in_max)
                            tls_accept(tls));
 }
 
-static size_t conn_input_bytes(const struct worker *worker)
-{
-    size_t bytes = worker->view->config->server.limits.header_bytes + BUF_BLOCK_BYTES;
-
-    return bytes > CONN_MIN_INPUT_BYTES ? bytes : CONN_MIN_INPUT_BYTES;
-}
-
 void conn_reload(struct conn *conn)
 {
     conn->stream.in_max = conn_input_bytes(conn->worker);
 }
 
-void conn_new(struct worker *worker, unsigned listener_index, int fd, const struct sockaddr *addr)
+struct conn *conn_new(struct worker *worker, const struct config_listener *listener, int fd,
+                      const struct sockaddr *addr)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
 
     if (conn == NULL) {
         close(fd);
-        return;
+        return NULL;
     }
     conn->worker = worker;
-    conn->listener_index = (uint8_t)listener_index;
+    conn->listener_index = (uint8_t)listener->index;
     conn->codec = &codec_h1;
     conn->timer.fn = conn_on_timer;
     sm_init(&conn->sm, conn_states, CONN_OPEN);
     conn_store_peer(conn, addr);
-    if (conn_open_stream(conn, fd, conn_input_bytes(worker)) != 0) {
+    if (conn_open_stream(conn, fd, listener->tls) != 0) {
         close(fd);
         free(conn);
-        return;
+        return NULL;
     }
     conn_link(conn);
     conn_count(conn, "jwtgate_connections_accepted_total", NULL);
@@ -239,6 +240,7 @@ void conn_new(struct worker *worker, unsigned listener_index, int fd, const stru
         worker->handshakes++;
         conn_set_deadline(conn, CONN_DEADLINE_HANDSHAKE, handshake_ms(worker));
     }
+    return conn;
 }
 
 void conn_close(struct conn *conn, enum conn_end why)

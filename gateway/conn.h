@@ -71,8 +71,9 @@ struct conn {
     uint16_t peer_port;
 };
 
-/* Take over an accepted socket; closes it on failure. */
-void conn_new(struct worker *worker, unsigned listener_index, int fd, const struct sockaddr *addr);
+/* Take over an accepted socket.  NULL: no memory, it is closed.  What is returned may be closed too. */
+struct conn *conn_new(struct worker *worker, const struct config_listener *listener, int fd,
+                      const struct sockaddr *addr);
 /* End now; frees at the end of the turn. A request that is still on it ends as client_gone. */
 void conn_close(struct conn *conn, enum conn_end why);
 /* Answer is out: close so that the client can still read it. */

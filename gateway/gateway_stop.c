@@ -104,8 +104,7 @@ void gateway_hand_over(void *arg)
 {
     struct gateway_run *run = arg;
 
-    listeners_take_queued(run->gateway.control);
-    listeners_close(run->gateway.control);
+    listeners_leave(run->gateway.control);
     gateway_drain(run);
 }
 

@@ -29,7 +29,13 @@ struct listener {
     struct worker *worker;
     const struct config_listener *config;
     struct loop_watch watch;
-    int fd; /* -1: closed */
+    int fd; /* -1: closed, freed at the end of the turn */
+
+    /* It leaves: only who waits in its queue is still accepted. */
+    struct config *last; /* the snapshot that has `config`: a reference; NULL: it does not leave */
+    unsigned waiting;    /* so many are still accepted */
+    struct loop_timer late; /* then it closes anyway */
+    struct loop_grave grave;
 };
 
 static const struct config_limits *listener_limits(const struct worker *worker)
@@ -55,12 +61,9 @@ static int64_t listener_max_conns(const struct worker *worker)
     int64_t limit = listener_limits(worker)->connections;
     unsigned workers = worker->gateway->worker_count;
 
-    if (worker->index != 0) {
-        int64_t descriptors = listener_max_descriptors();
-
-        limit = descriptors < limit ? descriptors : limit;
+    if (worker->index != 0 && worker->max_descriptors < limit) {
+        limit = worker->max_descriptors;
     }
-
     if (worker->index == 0 || workers <= 2) {
         return limit;
     }
@@ -76,9 +79,7 @@ static void listeners_pause(struct worker *worker)
     }
     worker->accept_paused = true;
     for (struct listener *at = worker->listeners; at != NULL; at = at->next) {
-        if (at->fd >= 0) {
-            loop_watch_stop(&at->watch);
-        }
+        loop_watch_stop(&at->watch);
     }
 }
 
@@ -86,8 +87,7 @@ static bool listener_may_accept(const struct listener *listener)
 {
     const struct worker *worker = listener->worker;
 
-    return listener->fd >= 0 && !worker->accept_paused &&
-           !(worker->handshakes_paused && listener->config->tls != NULL);
+    return !worker->accept_paused && !(worker->handshakes_paused && listener->config->tls != NULL);
 }
 
 static void listener_accept(struct listener *listener)
@@ -124,6 +124,9 @@ static void listeners_pause_handshakes(struct worker *worker)
 {
     uint64_t *number = metrics_number(worker->metrics, "jwtgate_tls_handshake_limit_total", "");
 
+    if (worker->handshakes_paused) {
+        return;
+    }
     if (number != NULL) {
         (*number)++;
     }
@@ -133,7 +136,7 @@ static void listeners_pause_handshakes(struct worker *worker)
                 worker->index, worker->handshakes);
     worker->handshakes_paused = true;
     for (struct listener *at = worker->listeners; at != NULL; at = at->next) {
-        if (at->fd >= 0 && at->config->tls != NULL) {
+        if (at->config->tls != NULL) {
             loop_watch_stop(&at->watch);
         }
     }
@@ -142,7 +145,7 @@ static void listeners_pause_handshakes(struct worker *worker)
 void listeners_handshake_ended(struct worker *worker)
 {
     worker->handshakes--;
-    if (!worker->handshakes_paused || worker->state != WORKER_RUNNING ||
+    if (!worker->handshakes_paused ||
         worker->handshakes >= listener_limits(worker)->tls_handshakes) {
         return;
     }
@@ -160,9 +163,7 @@ static void listeners_on_timer(struct loop_timer *timer)
         (struct worker *)(void *)((char *)timer - offsetof(struct worker, accept_timer));
 
     timer->deadline_ms = 0;
-    if (worker->state == WORKER_RUNNING) {
-        listeners_resume(worker);
-    }
+    listeners_resume(worker);
 }
 
 /* No descriptor or no memory: the kernel keeps the connection, an event now would spin. */
@@ -180,8 +181,8 @@ static void listener_take(struct listener *listener, int fd, const struct sockad
 {
     struct worker *worker = listener->worker;
     unsigned index = listener->config->index;
-    unsigned before = worker->conn_count;
     uint8_t peer[PEERS_KEY_BYTES];
+    struct conn *conn;
 
     if (!peers_enter(worker, addr)) {
         metrics_count_accepted(worker->metrics, index);
@@ -189,14 +190,70 @@ static void listener_take(struct listener *listener, int fd, const struct sockad
         close(fd);
         return;
     }
-    conn_new(worker, index, fd, addr);
-    if (worker->conn_count == before) { /* it closed the socket: no memory */
+    conn = conn_new(worker, listener->config, fd, addr);
+    if (conn == NULL) {
         peers_key_of(addr, peer);
         peers_leave(worker, peer);
         metrics_count_accepted(worker->metrics, index);
         metrics_count_closed(worker->metrics, index, CONN_END_ERROR);
+    } else if (listener->last != NULL) {
+        conn_drain(conn);
     }
 }
+
+/* ---- closing ---- */
+
+static void listener_free(void *ptr)
+{
+    struct listener *listener = ptr;
+
+    config_unref(listener->last);
+    free(listener);
+}
+
+/* It is in no list. */
+static void listener_end(struct listener *listener)
+{
+    struct loop *loop = listener->worker->loop;
+
+    loop_watch_done(&listener->watch);
+    close(listener->fd);
+    listener->fd = -1;
+    loop_timer_remove(loop, &listener->late);
+    loop_free_later(loop, &listener->grave, listener, listener_free);
+}
+
+static void listener_close(struct listener *listener)
+{
+    struct listener **at = &listener->worker->listeners;
+
+    while (*at != listener) {
+        at = &(*at)->next;
+    }
+    *at = listener->next;
+    listener_end(listener);
+    worker_listener_gone(listener->worker);
+}
+
+static void listener_on_late(struct loop_timer *timer)
+{
+    struct listener *listener =
+        (struct listener *)(void *)((char *)timer - offsetof(struct listener, late));
+
+    log_warning("listener", "closed before all who waited were accepted listener=%.*s waiting=%u",
+                SLICE_FMT(listener->config->element.name), listener->waiting);
+    listener_close(listener);
+}
+
+/* Who waited has been accepted, or is another process's now; only who came later is refused. */
+static void listener_took_one(struct listener *listener)
+{
+    if (listener->last != NULL && --listener->waiting == 0) {
+        listener_close(listener);
+    }
+}
+
+/* ---- */
 
 static void listener_take_some(struct listener *listener, unsigned most)
 {
@@ -223,9 +280,13 @@ static void listener_take_some(struct listener *listener, unsigned most)
             accept4(listener->fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted >= 0) {
             listener_take(listener, accepted, (const struct sockaddr *)&addr);
+            listener_took_one(listener);
             continue;
         }
         if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            if (listener->last != NULL) {
+                listener_close(listener);
+            }
             return;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
@@ -243,10 +304,36 @@ static void listener_on_event(struct loop_watch *watch)
         LISTENER_BURST);
 }
 
-void listeners_take_queued(struct worker *worker)
+/* Closing the socket resets who waits in its queue.  Where a limit keeps it from accepting them all
+ * now, it stays for as many as there are. */
+static void listener_leave(struct listener *listener, struct config *config)
 {
-    for (struct listener *at = worker->listeners; at != NULL; at = at->next) {
-        listener_take_some(at, LISTENING_BACKLOG);
+    struct worker *worker = listener->worker;
+    uint64_t grace_ms = config->server.shutdown_grace_ms;
+
+    if (listener->last != NULL) {
+        return;
+    }
+    listener->last = config_ref(config);
+    listener->waiting = LISTENING_BACKLOG + 1;
+    listener_take_some(listener, LISTENING_BACKLOG + 1);
+    if (listener->fd < 0) {
+        return;
+    }
+    listener->waiting = listening_queue(listener->fd);
+    if (listener->waiting == 0 ||
+        loop_timer_set(worker->loop, &listener->late, clock_ms() + grace_ms) != 0) {
+        listener_close(listener);
+    }
+}
+
+void listeners_leave(struct worker *worker)
+{
+    struct listener *next;
+
+    for (struct listener *at = worker->listeners; at != NULL; at = next) {
+        next = at->next;
+        listener_leave(at, worker->view->config);
     }
 }
 
@@ -269,6 +356,7 @@ static int listener_new(struct worker *worker, const struct config_listener *con
     listener->config = config;
     listener->fd = fd;
     listener->watch.fn = listener_on_event;
+    listener->late.fn = listener_on_late;
     *ret = listener;
     return 0;
 }
@@ -334,6 +422,7 @@ int listeners_open(struct worker *worker, struct inherit *inherit, uint16_t *por
 {
     const struct config *config = worker->view->config;
 
+    worker->max_descriptors = listener_max_descriptors();
     for (size_t i = 0; i < config->listener_count; i++) {
         const struct config_listener *one = &config->listeners[i];
         int err;
@@ -354,7 +443,7 @@ int listeners_open(struct worker *worker, struct inherit *inherit, uint16_t *por
 const struct listener *listeners_next(const struct worker *worker, const struct listener *listener)
 {
     listener = listener == NULL ? worker->listeners : listener->next;
-    while (listener != NULL && listener->fd < 0) {
+    while (listener != NULL && listener->last != NULL) {
         listener = listener->next;
     }
     return listener;
@@ -393,11 +482,7 @@ void listeners_drop(struct listener *list)
 
     for (; list != NULL; list = next) {
         next = list->next;
-        if (list->fd >= 0) {
-            loop_watch_done(&list->watch);
-            close(list->fd);
-        }
-        free(list);
+        listener_end(list);
     }
 }
 
@@ -438,41 +523,52 @@ static void tell_conns(struct worker *worker, const struct config *old, const st
     }
 }
 
-void listeners_switch(struct worker *worker, const struct config *old, const struct config *config,
+/* Those that leave already have their own snapshot. */
+static void listener_switch(struct listener *listener, struct config *old,
+                            const struct config *config)
+{
+    unsigned index = listener->config->index;
+
+    if (listener->last != NULL) {
+        return;
+    }
+    if (config_keeps_listener(old, config, index)) {
+        listener->config = &config->listeners[index];
+    } else {
+        listener_leave(listener, old);
+    }
+}
+
+void listeners_switch(struct worker *worker, struct config *old, const struct config *config,
                       struct listener *added)
 {
-    struct listener **at = &worker->listeners;
+    struct listener *next;
+    struct listener **last = &worker->listeners;
 
-    while (*at != NULL) {
-        struct listener *listener = *at;
-        unsigned index = listener->config->index;
-
-        if (config_keeps_listener(old, config, index)) {
-            listener->config = &config->listeners[index];
-            at = &listener->next;
-            continue;
-        }
-        *at = listener->next;
-        listener->next = NULL;
-        listeners_drop(listener);
+    for (struct listener *at = worker->listeners; at != NULL; at = next) {
+        next = at->next;
+        listener_switch(at, old, config);
     }
-    *at = added;
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = added;
     for (; added != NULL; added = added->next) {
         listener_accept(added);
     }
     tell_conns(worker, old, config);
+    if ((old->server.limits.connections_per_ip == 0) !=
+        (config->server.limits.connections_per_ip == 0)) {
+        peers_recount(worker);
+    }
 }
 
 void listeners_close(struct worker *worker)
 {
-    for (struct listener *at = worker->listeners; at != NULL; at = at->next) {
-        if (at->fd < 0) {
-            continue;
-        }
-        loop_watch_done(&at->watch);
-        close(at->fd);
-        at->fd = -1;
-    }
+    struct listener *list = worker->listeners;
+
+    worker->listeners = NULL;
+    listeners_drop(list);
     loop_timer_clear(&worker->accept_timer);
 }
 
@@ -482,6 +578,4 @@ void listeners_done(struct worker *worker)
         loop_timer_remove(worker->loop, &worker->accept_timer);
     }
     peers_done(worker);
-    listeners_drop(worker->listeners);
-    worker->listeners = NULL;
 }

@@ -26,17 +26,19 @@ int listeners_bind(unsigned worker_index, const struct config *old, const struct
 int listeners_prepare(struct worker *worker, const struct config *config, int *fds,
                       struct listener **ret) MUST_CHECK;
 void listeners_drop(struct listener *list); /* they are not used after all; NULL is fine */
-/* Keep what both snapshots have, close what is gone and drain its connections, add and accept. */
-void listeners_switch(struct worker *worker, const struct config *old, const struct config *config,
+/* Keep what both snapshots have, have what is gone leave and drain its connections, add and accept. */
+void listeners_switch(struct worker *worker, struct config *old, const struct config *config,
                       struct listener *added);
 
-/* The worker's open listeners, one after the other; NULL: the first, and the end. */
+/* The worker's listeners that do not leave, one after the other; NULL: the first, and the end. */
 const struct listener *listeners_next(const struct worker *worker, const struct listener *listener);
 int listener_socket(const struct listener *listener, struct slice *ret_name);
 
-/* Accept whom the kernel has let in already: closing the sockets would reset them. */
-void listeners_take_queued(struct worker *worker);
-/* Stop accepting and close the sockets. */
+/* Accept whom the kernel has let in already, for closing the sockets would reset them, then close
+ * them: at once, or where limits make clients wait, one after the other within shutdown_grace.
+ * worker_listener_gone() hears of each. */
+void listeners_leave(struct worker *worker);
+/* Close the sockets. */
 void listeners_close(struct worker *worker);
 /* Again after a pause or below the connection limit. */
 void listeners_resume(struct worker *worker);

@@ -120,3 +120,12 @@ uint16_t listening_port(int fd)
 
     return getsockname(fd, (struct sockaddr *)&addr, &len) == 0 ? listening_get_port(&addr) : 0;
 }
+
+unsigned listening_queue(int fd)
+{
+    struct tcp_info info = { .tcpi_unacked = 0 };
+    socklen_t len = sizeof(info);
+
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_unacked
+                                                                   : LISTENING_BACKLOG + 1;
+}

@@ -184,6 +184,13 @@ static void worker_finish(struct worker *worker)
     loop_stop(worker->loop);
 }
 
+static void worker_finish_drained(struct worker *worker)
+{
+    if (worker->state == WORKER_DRAINING && worker->conn_count == 0 && worker->listeners == NULL) {
+        worker_finish(worker);
+    }
+}
+
 void worker_drain(struct worker *worker)
 {
     struct conn *next;
@@ -191,16 +198,13 @@ void worker_drain(struct worker *worker)
     if (worker->state != WORKER_RUNNING) {
         return;
     }
-    listeners_take_queued(worker);
+    listeners_leave(worker);
     worker->state = WORKER_DRAINING;
-    listeners_close(worker);
     for (struct conn *conn = worker->conns; conn != NULL; conn = next) {
         next = conn->next; /* draining an idle connection takes it off the list */
         conn_drain(conn);
     }
-    if (worker->state == WORKER_DRAINING && worker->conn_count == 0) {
-        worker_finish(worker);
-    }
+    worker_finish_drained(worker);
 }
 
 void worker_stop(struct worker *worker)
@@ -218,19 +222,15 @@ void worker_stop(struct worker *worker)
 
 void worker_conn_gone(struct worker *worker)
 {
-    switch (worker->state) {
-    case WORKER_RUNNING:
-        if (worker->accept_paused) {
-            listeners_resume(worker);
-        }
-        break;
-    case WORKER_DRAINING:
-        if (worker->conn_count == 0) {
-            worker_finish(worker);
-        }
-        break;
-    case WORKER_STOPPED: break;
+    if (worker->accept_paused) {
+        listeners_resume(worker);
     }
+    worker_finish_drained(worker);
+}
+
+void worker_listener_gone(struct worker *worker)
+{
+    worker_finish_drained(worker);
 }
 
 /* xorshift128+: fast and even, not for secrets. */

@@ -24,7 +24,7 @@ struct request;
 
 enum worker_state {
     WORKER_RUNNING,
-    WORKER_DRAINING, /* listeners closed; ends when no connection is left */
+    WORKER_DRAINING, /* listeners leave; ends when no connection is left */
     WORKER_STOPPED,
 };
 
@@ -43,6 +43,7 @@ struct worker {
     struct listener *listeners;     /* a list */
     struct map peers;               /* peers.c: connections by address */
     struct loop_timer accept_timer; /* listener.c: accept again after a lack of descriptors */
+    int64_t max_descriptors;        /* listener.c: clients may have so many of the process's */
     bool accept_paused;
     bool handshakes_paused; /* listeners with TLS wait for a handshake to end */
     bool has_ended;         /* its thread is done; only the control thread reads and writes this */
@@ -63,11 +64,12 @@ struct worker *worker_new(struct gateway *gateway, struct config *config, unsign
 void worker_free(struct worker *worker); /* after its loop has ended */
 /* The thread's body: runs the loop until the drain is over or worker_stop(). */
 void worker_run(struct worker *worker);
-/* On its thread (by loop_post): close listeners, close idle connections, let requests finish. */
+/* On its thread (by loop_post): no new clients, close idle connections, let requests finish. */
 void worker_drain(struct worker *worker);
 void worker_stop(struct worker *worker);
 /* Called by conn.c when a connection has gone: ends the loop when draining and none is left. */
 void worker_conn_gone(struct worker *worker);
+void worker_listener_gone(struct worker *worker); /* the same, by listener.c */
 uint64_t worker_random(struct worker *worker);
 
 /* A reload, as one worker sees it. */

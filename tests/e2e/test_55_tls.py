@@ -2,15 +2,17 @@
 """TLS with clients, as they see it."""
 import json
 import re
+import signal
 import socket
 import ssl
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from support import BINARY, Client, answer, config_for, free_port, get, wait_until
+from support import BINARY, Adopted, Client, answer, become_reaper, config_for, free_port, get, wait_until
 from tls_support import DAY, Authority, RawTls, TlsClient, client_context
 
 V = ssl.TLSVersion
@@ -420,6 +422,72 @@ def test_draining_ends_handshakes(start, backend, files):
         wait_until(lambda: gateway.metric("jwtgate_connections", listener="public") == 1, what="a connection")
         gateway.stop()
         assert client.is_closed()
+
+
+def waiting_clients(gateway, port, context, count):
+    """Clients that wait in the kernel's queue, for silent ones are all that may have a handshake.  A stopped
+    process accepts nobody, so all of them are there when it goes on."""
+    silent = [Client(port) for _ in range(8)]
+    wait_until(lambda: gateway.metric("jwtgate_tls_handshakes_in_flight") == 8, what="the limit")
+    gateway.signal(signal.SIGSTOP)
+    answers = []
+
+    def ask_one():
+        try:
+            with TlsClient(port, context, timeout=15) as client:
+                response = client.ask(get("/"))
+                answers.append((response.status, response.get("Connection")))
+        except (OSError, EOFError) as error:
+            answers.append(error)
+
+    threads = [threading.Thread(target=ask_one) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: queued(port) == count, what="clients in the queue")
+    return silent, threads, answers
+
+
+def queued(port):
+    """How many wait to be accepted, on all its listening sockets (proc(5): state 0A, rx_queue)."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[4].split(":")[1], 16) for row in rows
+               if row[3] == "0A" and int(row[1].split(":")[1], 16) == port)
+
+
+@pytest.mark.threads
+@pytest.mark.parametrize("how", ["stop", "removal", "upgrade"])
+def test_who_waits_for_a_handshake_is_not_lost(start, backend, files, authority, how):
+    config = tls_config(backend, entry(files["a"]),
+                        server={"workers": 1, "limits": {"tls_handshakes": 8}, "timeouts": {"tls_handshake": "2s"}})
+    port = int(config["listeners"]["public"]["address"].rsplit(":", 1)[1])
+    gateway = start(config)
+    silent, threads, answers = waiting_clients(gateway, port, client_context(authority.file), 20)
+    old = gateway.process
+    if how == "stop":
+        gateway.signal(signal.SIGTERM)
+    elif how == "upgrade":
+        become_reaper()
+        gateway.signal(signal.SIGUSR2)
+    else:
+        del config["listeners"]["public"]
+        config["listeners"]["other"] = {"address": f"127.0.0.1:{free_port()}"}
+        gateway.file.write_text(json.dumps(config))
+        gateway.signal(signal.SIGHUP)
+    gateway.signal(signal.SIGCONT)
+    for thread in threads:
+        thread.join()
+    assert [answer for answer in answers if answer[0] != 200] == [] and len(answers) == 20, answers
+    if how == "upgrade":
+        done = wait_until(lambda: re.search(r" upgrade done: .* pid=(\d+)", gateway.log()), 20, "the upgrade")
+        gateway.process = Adopted(int(done.group(1)))
+    else:
+        assert {answer[1] for answer in answers} == {"close"}
+        with pytest.raises(ConnectionRefusedError):
+            Client(port)
+    if how != "removal":
+        assert old.wait(10) == 0
+    for client in silent:
+        client.close()
 
 
 def test_modern(start, backend, files, authority):

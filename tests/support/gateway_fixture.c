@@ -240,7 +240,7 @@ int fixture_connect(void)
     addr.sin_addr.s_addr = htonl(0xc0000201); /* 192.0.2.1 */
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     tell_enter(true);
-    conn_new(fx.worker, 0, fds[1], (const struct sockaddr *)&addr);
+    (void)conn_new(fx.worker, &fx.listener, fds[1], (const struct sockaddr *)&addr);
     tell_enter(false);
     return fds[0];
 }

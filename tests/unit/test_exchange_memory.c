@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Exchanges in which the Nth allocation fails, for every N: nothing crashes, hangs or leaks, and the
  * client gets an answer or the end of its connection.  Links with --wrap for malloc and its kin. */
+#include "gateway/inherit.h"
+#include "gateway/listener.h"
+#include "gateway/peers.h"
 #include "plugins/plugin.h"
 
 #include <check.h>
 #include <event2/event.h>
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -336,6 +340,83 @@ START_TEST(every_allocation_may_fail)
 }
 END_TEST
 
+/* ---- Connections ---- */
+
+#define CONNECTIONS 70u /* the timers' memory grows on the way */
+
+static void listen_on_loopback(uint16_t *ret_port)
+{
+    static struct inherit nothing = { .parent_fd = -1 };
+    struct sockaddr_in *addr = (struct sockaddr_in *)&fx.listener.address;
+
+    addr->sin_family = AF_INET;
+    addr->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    fx.listener.address_len = sizeof(*addr);
+    fx.config.server.limits.connections_per_ip = 1000;
+    fx.gateway.worker_count = 2;
+    fixture_start();
+    *ret_port = 0;
+    ck_assert_int_eq(listeners_open(fx.worker, &nothing, ret_port), 0);
+}
+
+static int dial(uint16_t port)
+{
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    return fd;
+}
+
+/* So many of 127.0.0.1 are counted, no less and no more. */
+static void expect_counted(unsigned count)
+{
+    const struct sockaddr_in addr = { .sin_family = AF_INET,
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    uint8_t key[PEERS_KEY_BYTES];
+
+    peers_key_of((const struct sockaddr *)&addr, key);
+    fx.config.server.limits.connections_per_ip = (int64_t)count + 1;
+    ck_assert(peers_enter(fx.worker, (const struct sockaddr *)&addr));
+    ck_assert(!peers_enter(fx.worker, (const struct sockaddr *)&addr));
+    peers_leave(fx.worker, key);
+    fx.config.server.limits.connections_per_ip = 1000;
+}
+
+START_TEST(who_is_closed_for_want_of_memory_is_not_counted_any_more)
+{
+    int fds[CONNECTIONS];
+    uint16_t port;
+    unsigned failures = 0;
+
+    fixture_setup();
+    listen_on_loopback(&port);
+    keeps_failing = false;
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        for (fails_at = 1; fx.worker->conn_count == i; fails_at++) {
+            fds[i] = dial(port);
+            allocations = 0;
+            armed = true;
+            fixture_spin();
+            armed = false;
+            expect_counted(fx.worker->conn_count);
+            if (fx.worker->conn_count == i) {
+                failures++;
+                close(fds[i]);
+            }
+        }
+    }
+    ck_assert_uint_gt(failures, CONNECTIONS);
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        close(fds[i]);
+    }
+    fixture_spin();
+    ck_assert_uint_eq(fx.worker->peers.count, 0);
+    fixture_teardown();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("exchange_memory");
@@ -346,6 +427,7 @@ int main(void)
     make_texts();
     tcase_set_timeout(cases, 60);
     tcase_add_loop_test(cases, every_allocation_may_fail, 0, 2 * EXCHANGES);
+    tcase_add_test(cases, who_is_closed_for_want_of_memory_is_not_counted_any_more);
     suite_add_tcase(suite, cases);
 
     SRunner *runner = srunner_create(suite);

@@ -170,6 +170,98 @@ START_TEST(a_closed_listener_refuses)
 }
 END_TEST
 
+/* Two are in, so many as the limit allows; the third waits in the kernel's queue. */
+static void fill(int *ret_first, int *ret_second)
+{
+    fx.config.server.limits.connections = 2;
+    fx.config.server.shutdown_grace_ms = 5000;
+    *ret_first = dial();
+    *ret_second = dial();
+    fixture_spin();
+    client = dial();
+    (void)!send(client, GET, sizeof(GET) - 1, MSG_NOSIGNAL);
+    fixture_spin();
+    ck_assert_uint_eq(fx.worker->conn_count, 2);
+}
+
+START_TEST(who_waits_when_it_drains_is_served)
+{
+    int first, second;
+
+    fill(&first, &second);
+    worker_drain(fx.worker);
+    ck_assert_str_eq(fixture_receive(client, &closed), "");
+    ck_assert(!closed);
+    close(first);
+    fixture_spin();
+    expect(client, "connection: close\r\n");
+    ck_assert_int_eq(try_connect(), -1);
+    ck_assert_int_eq(errno, ECONNREFUSED);
+    close(second);
+    hang_up(&client);
+    fixture_spin();
+    ck_assert_int_eq(fx.worker->state, WORKER_STOPPED);
+}
+END_TEST
+
+START_TEST(who_goes_while_he_waits_does_not_keep_it_from_ending)
+{
+    int first, second;
+
+    fill(&first, &second);
+    worker_drain(fx.worker);
+    hang_up(&client);
+    close(first);
+    close(second);
+    fixture_spin();
+    ck_assert_int_eq(fx.worker->state, WORKER_STOPPED);
+}
+END_TEST
+
+START_TEST(those_who_wait_have_the_grace)
+{
+    int first, second;
+
+    fill(&first, &second);
+    fixture_send(first, "GET /a HTTP/1.1\r\n"); /* it is in, and slow */
+    fixture_send(second, "GET /a HTTP/1.1\r\n");
+    worker_drain(fx.worker);
+    fixture_advance(4900);
+    fixture_receive(client, &closed);
+    ck_assert(!closed);
+    fixture_advance(200);
+    fixture_receive(client, &closed);
+    ck_assert(closed);
+    ck_assert_uint_eq(fx.worker->conn_count, 2);
+    close(first);
+    close(second);
+}
+END_TEST
+
+/* As a reload that takes the listener away. */
+START_TEST(who_waits_at_a_listener_that_goes_is_served)
+{
+    struct config_listener gone = { .element = fx.listener.element, .is_gone = true };
+    struct config config = fx.config;
+    int refs = fx.config.refs;
+    int first, second;
+
+    fill(&first, &second);
+    config.listeners = &gone;
+    ck_assert_ptr_nonnull(listeners_next(fx.worker, NULL));
+    listeners_switch(fx.worker, &fx.config, &config, NULL);
+    ck_assert_ptr_null(listeners_next(fx.worker, NULL)); /* an upgrade does not hand it over */
+    ck_assert_str_eq(fixture_receive(client, &closed), "");
+    ck_assert(!closed);
+    close(first);
+    fixture_spin();
+    expect(client, "connection: close\r\n");
+    ck_assert_int_eq(try_connect(), -1);
+    ck_assert_int_eq(fx.config.refs, refs);
+    close(second);
+}
+END_TEST
+
 START_TEST(the_port_of_another_program_is_an_error)
 {
     static const struct config none;
@@ -203,6 +295,10 @@ int main(void)
     tcase_add_test(tc, many_that_come_at_once_take_turns);
     tcase_add_test(tc, without_descriptors_it_tries_again_later);
     tcase_add_test(tc, a_closed_listener_refuses);
+    tcase_add_test(tc, who_waits_when_it_drains_is_served);
+    tcase_add_test(tc, who_goes_while_he_waits_does_not_keep_it_from_ending);
+    tcase_add_test(tc, those_who_wait_have_the_grace);
+    tcase_add_test(tc, who_waits_at_a_listener_that_goes_is_served);
     tcase_add_test(tc, the_port_of_another_program_is_an_error);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
