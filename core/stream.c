@@ -39,6 +39,15 @@ static bool stream_wants_bytes(const struct stream *s)
     return !s->paused && !s->connecting && !s->eof && s->in.len < s->in_max;
 }
 
+/* What waits has left the socket: no event of it tells.  Only while the event is added: nothing would
+ * take an active one out again when the stream is closed. */
+static void stream_read_soon(struct stream *s)
+{
+    if (s->reading) {
+        event_active(&s->read_event, EV_READ, 0);
+    }
+}
+
 /* Start reading.  Stopping is lazy: the event goes when it fires unwanted, so that a short pause
  * costs no system call. */
 static int stream_start_reading(struct stream *s)
@@ -51,7 +60,7 @@ static int stream_start_reading(struct stream *s)
     }
     s->reading = true;
     if (s->tls != NULL && s->tls->end != 0) {
-        event_active(&s->read_event, EV_READ, 0); /* no event of the socket tells of it */
+        stream_read_soon(s);
     }
     return 0;
 }
@@ -106,7 +115,7 @@ static int stream_await_write(struct stream *s);
 static void stream_cross(struct stream *s)
 {
     if (s->tls->end != 0) {
-        event_active(&s->read_event, EV_READ, 0);
+        stream_read_soon(s);
     }
     if (s->tls->reads_by_write) {
         (void)!stream_await_write(s);
@@ -199,7 +208,7 @@ static void stream_handshake(struct stream *s)
         event_del(s->write_event);
     }
     if (tls_has_input(s->tls)) {
-        event_active(&s->read_event, EV_READ, 0);
+        stream_read_soon(s);
     }
     s->ops->connected(s);
 }
@@ -255,9 +264,7 @@ static bool stream_crosses(struct stream *s)
         return false;
     }
     s->tls->reads_by_write = false;
-    if (s->reading) {
-        event_active(&s->read_event, EV_READ, 0);
-    }
+    stream_read_soon(s);
     if (!s->blocked) {
         event_del(s->write_event);
     }

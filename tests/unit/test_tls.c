@@ -50,6 +50,17 @@ START_TEST(a_large_transfer_arrives_whole_in_spite_of_short_writes)
 }
 END_TEST
 
+static void fill(struct tf_end *end, size_t len)
+{
+    for (size_t n = 0; n < len; n += BUF_BLOCK_BYTES) {
+        char *room = buf_reserve(&end->stream.out, BUF_BLOCK_BYTES);
+        ck_assert_ptr_nonnull(room);
+        memset(room, 'x', BUF_BLOCK_BYTES);
+        buf_commit(&end->stream.out, BUF_BLOCK_BYTES);
+    }
+    ck_assert_int_eq(stream_flush(&end->stream), 0);
+}
+
 START_TEST(reading_stops_about_in_max_and_loses_nothing)
 {
     size_t len = 20 * BUF_BLOCK_BYTES, got = 0, most = 0;
@@ -57,11 +68,7 @@ START_TEST(reading_stops_about_in_max_and_loses_nothing)
     tf_serve("a");
     tf_trust();
     tf_shake("a.test");
-    for (size_t n = 0; n < len; n += BUF_BLOCK_BYTES) {
-        memset(buf_reserve(&tf.them.stream.out, BUF_BLOCK_BYTES), 'x', BUF_BLOCK_BYTES);
-        buf_commit(&tf.them.stream.out, BUF_BLOCK_BYTES);
-    }
-    ck_assert_int_eq(stream_flush(&tf.them.stream), 0);
+    fill(&tf.them, len);
     for (unsigned i = 0; i < 300 && got < len; i++) {
         tf_run();
         most = tf.us.stream.in.len > most ? tf.us.stream.in.len : most;
@@ -143,6 +150,45 @@ START_TEST(bytes_that_came_before_the_end_are_read_when_wanted)
     tf_run();
     ck_assert_uint_eq(tf.them.readable, 1);
     ck_assert_uint_eq(tf.them.gone, 1);
+}
+END_TEST
+
+static int fresh[2]; /* a socket pair for the next stream */
+
+static void begin_anew(struct stream *s, int err)
+{
+    tf_ops.gone(s, err);
+    stream_close(s);
+    ck_assert_int_eq(stream_open(s, tf.loop, fresh[0], &tf_ops, 1000), 0);
+}
+
+/* A write that fails reads what came before, also when reading had stopped: bytes, and the end.  The owner
+ * may begin anew then, and nothing of the old connection may come after that. */
+START_TEST(an_end_that_a_failed_write_finds_is_told_once)
+{
+    struct stream_ops ops = tf_ops;
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fresh), 0);
+    tf_serve("a");
+    tf_trust();
+    tf_shake("a.test");
+    ops.gone = begin_anew;
+    tf.us.stream.ops = &ops;
+    stream_pause(&tf.them.stream);
+    fill(&tf.us, 200 * BUF_BLOCK_BYTES);
+    ck_assert(tf.us.stream.blocked);
+    fill(&tf.them, 12 * BUF_BLOCK_BYTES);
+    tf_run();
+    ck_assert(!tf.us.stream.reading);
+    buf_clear(&tf.us.stream.in); /* taken, and not told yet */
+    stream_close(&tf.them.stream);
+    unsigned before = tf.us.readable;
+    tf_run();
+    ck_assert_uint_gt(tf.us.readable, before);
+    ck_assert_uint_eq(tf.us.gone, 1);
+    ck_assert_int_eq(write(fresh[1], "new", 3), 3);
+    tf_assert_got(&tf.us, "new");
+    close(fresh[1]);
 }
 END_TEST
 
@@ -446,6 +492,7 @@ int main(void)
     tcase_add_test(tc, an_end_that_nobody_announced_is_a_cut_for_a_client);
     tcase_add_test(tc, a_server_takes_any_end_for_one);
     tcase_add_test(tc, bytes_that_came_before_the_end_are_read_when_wanted);
+    tcase_add_test(tc, an_end_that_a_failed_write_finds_is_told_once);
     tcase_add_test(tc, plain_http_is_recognised);
     tcase_add_test(tc, noise_ends_the_handshake);
     tcase_add_test(tc, a_peer_that_leaves_in_the_handshake_is_gone);
