@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 const struct option secret_options[] = {
@@ -32,7 +31,7 @@ static int fail_file(const struct place *at, const char *remedy, const char *fil
     return ERR_CONFIG;
 }
 
-static bool mode_is_private(const struct stat *st)
+bool secret_file_is_private(const struct stat *st)
 {
     mode_t mode = st->st_mode & 0777;
 
@@ -49,7 +48,7 @@ static int read_open_file(int fd, const struct place *at, const char *file,
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size >= (off_t)SECRET_MAX_BYTES) {
         return fail_file(at, NULL, file, "not a file of less than 4 KiB");
     }
-    if (!mode_is_private(&st)) {
+    if (!secret_file_is_private(&st)) {
         return fail_file(at, "chmod 600 it", file, "a secret that others can read");
     }
     while ((n = read(fd, ret + len, SECRET_MAX_BYTES - len)) != 0) {

@@ -5,6 +5,8 @@
 
 #include "core/options.h"
 
+#include <sys/stat.h>
+
 #define SECRET_MAX_BYTES 4096u
 
 struct secret_source {
@@ -13,6 +15,9 @@ struct secret_source {
 };
 
 extern const struct option secret_options[]; /* for OPT_OBJECT: of a struct secret_source */
+
+/* May nobody but its owner read the file (or a group, when root owns it)? */
+bool secret_file_is_private(const struct stat *st);
 
 static inline bool secret_is_named(const struct secret_source *source)
 {

@@ -2,13 +2,14 @@
 /* What servers and clients share: certificates and keys from files, the profile. */
 #include "core/tls_context.h"
 
+#include "core/secret.h"
+
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,14 +23,6 @@
 
 /* ---- files ---- */
 
-/* Others may not read a key, unless root owns it and lets a group. */
-static bool mode_is_private(const struct stat *st)
-{
-    mode_t mode = st->st_mode & 0777;
-
-    return (mode & 077) == 0 || (st->st_uid == 0 && (mode & ~(mode_t)0640) == 0);
-}
-
 static bool check_file(int fd, const char *file, bool is_secret, size_t *ret_size, char *why)
 {
     struct stat st;
@@ -38,7 +31,7 @@ static bool check_file(int fd, const char *file, bool is_secret, size_t *ret_siz
         snprintf(why, TLS_WHY_BYTES, "%.300s is not a file of at most 1 MiB", file);
         return false;
     }
-    if (is_secret && !mode_is_private(&st)) {
+    if (is_secret && !secret_file_is_private(&st)) {
         snprintf(why, TLS_WHY_BYTES, "the key file %.300s can be read by others (mode %04o)", file,
                  (unsigned)(st.st_mode & 0777));
         return false;

@@ -2,13 +2,13 @@
 #include "plugins/jwt/key_file.h"
 
 #include "core/base64url.h"
+#include "core/secret.h"
 
 #include <openssl/crypto.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 void key_fail(const struct key_place *at, const char *remedy, const char *what)
@@ -20,14 +20,6 @@ void key_bytes_done(struct key_bytes *bytes)
 {
     OPENSSL_clear_free(bytes->ptr, bytes->len);
     *bytes = (struct key_bytes){ 0 };
-}
-
-/* Others may not read a secret, unless root owns it and a group may (interface.md's rule). */
-static bool mode_is_private(const struct stat *st)
-{
-    mode_t mode = st->st_mode & 0777;
-
-    return (mode & 077) == 0 || (st->st_uid == 0 && (mode & ~(mode_t)0640) == 0);
 }
 
 static ssize_t read_all(int fd, char *buf, size_t size)
@@ -60,7 +52,7 @@ static int read_open_file(int fd, bool is_secret, const struct key_place *at, co
                 "%s is not a file of at most 1 MiB", file);
         return ERR_CONFIG;
     }
-    if (is_secret && !mode_is_private(&st)) {
+    if (is_secret && !secret_file_is_private(&st)) {
         diag_at(at->ctx->diag, DIAG_ERROR, at->where, at->path, "chmod 600 it",
                 "the secret file %s can be read by others (mode %04o)", file,
                 (unsigned)(st.st_mode & 0777));

@@ -146,6 +146,25 @@ START_TEST(a_file_that_others_can_read_is_refused)
 }
 END_TEST
 
+static const struct {
+    uid_t owner;
+    mode_t mode;
+    bool is_private;
+} files[] = {
+    { 1000, 0400, true },  { 1000, 0600, true },  { 1000, 0640, false }, { 1000, 0604, false },
+    { 1000, 0610, false }, { 0, 0400, true },     { 0, 0640, true },     { 0, 0440, true },
+    { 0, 0660, false },    { 0, 0650, false },    { 0, 0644, false },    { 0, 0601, false },
+    { 1000, 0000, true },  { 1000, 0777, false },
+};
+
+START_TEST(a_group_may_read_what_root_lets_it)
+{
+    struct stat st = { .st_uid = files[_i].owner, .st_mode = S_IFREG | files[_i].mode };
+
+    ck_assert(secret_file_is_private(&st) == files[_i].is_private);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("secret");
@@ -163,6 +182,8 @@ int main(void)
     tcase_add_test(tc, a_folder_is_no_secret);
     tcase_add_loop_test(tc, a_file_that_others_can_read_is_refused, 0,
                         (int)(sizeof(modes) / sizeof(modes[0])));
+    tcase_add_loop_test(tc, a_group_may_read_what_root_lets_it, 0,
+                        (int)(sizeof(files) / sizeof(files[0])));
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
