@@ -95,8 +95,10 @@ struct metrics_family {
       "Revocations that this gateway was asked for, by result.")                                   \
     X(REVOCATION_RESYNCS, "jwtgate_revocation_resyncs_total", C, SUM, false,                       \
       "Times that all revocations were read from redis, by cause.")                                \
+    X(CLIENT_AUTH, "jwtgate_client_auth_decisions_total", C, SUM, false,                           \
+      "Clients that authenticated at an OAuth endpoint (\"ok\"), or why they did not.")            \
     X(TOKENS_ISSUED, "jwtgate_tokens_issued_total", C, SUM, false,                                 \
-      "Tokens that the gateway has issued, by client and grant.")                                  \
+      "Tokens that the gateway has issued, by grant and client (of a user's login: \"-\").")       \
     X(REVOCATION_FILL, "jwtgate_revocation_filter_fill_ratio", G, MAX, true,                       \
       "Part of the filter's bits that are set; over 0.5 it is wrong more often than asked for.")   \
     X(REVOCATION_DELAY, "jwtgate_revocation_delay_seconds", H(bounds_http), SUM, false,            \

@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plugins/builtin.h"
 
-#include "plugins/issuer/introspect_endpoint.h"
+#include "plugins/issuer/client_endpoints.h"
 #include "plugins/issuer/issuer.h"
-#include "plugins/issuer/revoke_endpoint.h"
-#include "plugins/issuer/token_endpoint.h"
 #include "plugins/jwt/jwt_auth.h"
 
 const struct gw_plugin *const builtin_plugins[] = {
     /* clang-format off */
     &issuer_plugin,
-    &token_endpoint_plugin,
     &request_id_plugin,
     &identity_strip_plugin,
     &jwt_plugin,
     &revocation_plugin,
-    &revoke_endpoint_plugin,
-    &introspect_endpoint_plugin,
+    &client_endpoints_plugin,
     &authorize_plugin,
     &client_cert_plugin,
     &identity_plugin,

@@ -8,15 +8,17 @@
 
 #include <arpa/inet.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#define MAX_WAITING   16u /* for their turn to hash */
-#define TURN_MS       25u
-#define BUSY_RETRY_S  1u
-#define ADDRESS_BYTES 16u
-#define PREFIX_BYTES  8u /* of an IPv6 address: what one customer has */
+#define MAX_WAITING     16u /* for their turn to hash */
+#define TURN_MS         25u
+#define BUSY_RETRY_S    1u
+#define ADDRESS_BYTES   16u
+#define MAX_LABEL_BYTES 96u
+#define PREFIX_BYTES    8u /* of an IPv6 address: what one customer has */
 
-#define AT(field)     offsetof(struct client_auth_options, field)
+#define AT(field)       offsetof(struct client_auth_options, field)
 const struct option client_auth_option_table[] = {
     { .name = "per_address",
       .type = OPT_INT,
@@ -87,6 +89,53 @@ void client_guard_unref(struct client_guard *guard)
     gw_shared_unref(guard == NULL ? NULL : &guard->shared);
 }
 
+/* ---- results ---- */
+
+static const struct {
+    const char *word;
+    enum oauth_error error; /* of refusals */
+} results[CLIENT_AUTH_RESULTS] = {
+#define X(name, word, error) [CLIENT_AUTH_##name] = { word, OAUTH_##error },
+    CLIENT_AUTH_REFUSALS(X)
+#undef X
+        [CLIENT_AUTH_OK] = { .word = "ok" },
+    [CLIENT_AUTH_LEFT] = { .word = "client_gone" },
+};
+
+int client_auth_counts_init(struct client_auth_counts *counts, struct gw_worker *worker,
+                            const char *endpoint)
+{
+    char labels[MAX_LABEL_BYTES];
+
+    for (size_t i = 0; i < CLIENT_AUTH_RESULTS; i++) {
+        snprintf(labels, sizeof(labels), "endpoint=\"%s\",reason=\"%s\"", endpoint,
+                 results[i].word);
+        counts->items[i] = gw_counter(worker, "jwtgate_client_auth_decisions_total", labels);
+        if (counts->items[i] == NULL) {
+            return ERR_NO_MEMORY;
+        }
+    }
+    return 0;
+}
+
+static void count(const struct client_auth *auth, enum client_auth_result result)
+{
+    (*auth->setup.counts->items[result])++;
+}
+
+static enum gw_verdict refuse_after(const struct client_auth *auth, struct gw_call *call,
+                                    enum client_auth_result result, unsigned retry_after_s)
+{
+    count(auth, result);
+    return oauth_refuse(call, results[result].error, results[result].word, retry_after_s);
+}
+
+static enum gw_verdict refuse(const struct client_auth *auth, struct gw_call *call,
+                              enum client_auth_result result)
+{
+    return refuse_after(auth, call, result, 0);
+}
+
 /* ---- limits ---- */
 
 /* The client's address, of IPv6 the front half, in `buf`. */
@@ -110,8 +159,8 @@ static uint64_t wait_ms(const struct client_auth *auth, const struct gw_call *ca
     char buf[ADDRESS_BYTES];
     struct slice name = by == BY_ADDRESS ? address_of(call, buf) : auth->credentials.id;
 
-    return failure_limit_wait_ms(auth->guard->failures, by == BY_ADDRESS ? 'a' : 'c', name,
-                                 &auth->guard->rates[by], gw_now_ms());
+    return failure_limit_wait_ms(auth->setup.guard->failures, by == BY_ADDRESS ? 'a' : 'c', name,
+                                 &auth->setup.guard->rates[by], gw_now_ms());
 }
 
 /* How long until another failure is possible; 0: now. */
@@ -123,16 +172,16 @@ static uint64_t limited_ms(const struct client_auth *auth, const struct gw_call 
     return address > client ? address : client;
 }
 
-static enum gw_verdict refuse_limited(struct gw_call *call, uint64_t wait)
+static enum gw_verdict refuse_limited(const struct client_auth *auth, struct gw_call *call,
+                                      uint64_t wait)
 {
-    return oauth_refuse(call, OAUTH_TOO_MANY_FAILURES, "client_failures_limited",
-                        (unsigned)(wait / 1000 + 1));
+    return refuse_after(auth, call, CLIENT_AUTH_LIMITED, (unsigned)(wait / 1000 + 1));
 }
 
 static void add_failure(const struct client_auth *auth, const struct gw_call *call)
 {
-    struct failure_limit *failures = auth->guard->failures;
-    const struct failure_rate *rates = auth->guard->rates;
+    struct failure_limit *failures = auth->setup.guard->failures;
+    const struct failure_rate *rates = auth->setup.guard->rates;
     char buf[ADDRESS_BYTES];
 
     failure_limit_add(failures, 'a', address_of(call, buf), &rates[BY_ADDRESS], gw_now_ms());
@@ -144,29 +193,24 @@ static enum gw_verdict refuse_failed(const struct client_auth *auth, struct gw_c
     uint64_t wait = limited_ms(auth, call);
 
     if (wait > 0) {
-        return refuse_limited(call, wait);
+        return refuse_limited(auth, call, wait);
     }
     add_failure(auth, call);
-    return oauth_refuse(call, OAUTH_INVALID_CLIENT,
-                        auth->client == NULL ? "client_unknown" : "client_secret_wrong", 0);
+    return refuse(auth, call, auth->client == NULL ? CLIENT_AUTH_UNKNOWN : CLIENT_AUTH_WRONG);
 }
 
 /* ---- the answer ---- */
-
-static enum gw_verdict refuse_busy(struct gw_call *call, const char *reason)
-{
-    return oauth_refuse(call, OAUTH_UNAVAILABLE, reason, BUSY_RETRY_S);
-}
 
 /* `err` of client_secret_check(). */
 static enum gw_verdict decide(struct client_auth *auth, struct gw_call *call, int err)
 {
     if (err == ERR_CRYPTO) {
-        return refuse_busy(call, "client_secret_unchecked");
+        return refuse_after(auth, call, CLIENT_AUTH_UNCHECKED, BUSY_RETRY_S);
     }
     if (err < 0 || auth->client == NULL) {
         return refuse_failed(auth, call);
     }
+    count(auth, CLIENT_AUTH_OK);
     gw_attr_set(call->req, GW_ATTR_CLIENT_ID, auth->client->element.name);
     return auth->fn(call, auth->client);
 }
@@ -222,12 +266,12 @@ static enum gw_verdict hash(struct client_auth *auth, struct gw_call *call)
     struct client_auth_job *job = OPENSSL_zalloc(sizeof(*job));
 
     if (job == NULL) {
-        atomic_store(&auth->guard->is_hashing, false);
-        return refuse_busy(call, "client_secret_unchecked");
+        atomic_store(&auth->setup.guard->is_hashing, false);
+        return refuse_after(auth, call, CLIENT_AUTH_UNCHECKED, BUSY_RETRY_S);
     }
     job->shared = (struct gw_shared){ .refs = 1, .free = job_free };
-    job->guard = auth->guard;
-    (void)gw_shared_ref(&auth->guard->shared);
+    job->guard = auth->setup.guard;
+    (void)gw_shared_ref(&auth->setup.guard->shared);
     job->kept = auth->kept;
     job->secret_len = auth->credentials.secret.len;
     memcpy(job->secret, auth->credentials.secret.ptr, job->secret_len);
@@ -236,7 +280,7 @@ static enum gw_verdict hash(struct client_auth *auth, struct gw_call *call)
     enum gw_verdict verdict = gw_offload(call, job_work, &job->shared, on_hashed);
 
     if (verdict == GW_FAIL) {
-        return refuse_busy(call, "client_secret_unchecked");
+        return refuse_after(auth, call, CLIENT_AUTH_UNCHECKED, BUSY_RETRY_S);
     }
     auth->step = CLIENT_AUTH_HASHES;
     return verdict;
@@ -252,7 +296,7 @@ static bool take_turn(struct client_guard *guard)
 static void stop_waiting(struct client_auth *auth)
 {
     if (auth->step == CLIENT_AUTH_WAITS) {
-        atomic_fetch_sub(&auth->guard->waiting, 1);
+        atomic_fetch_sub(&auth->setup.guard->waiting, 1);
         auth->step = CLIENT_AUTH_IDLE;
     }
 }
@@ -264,16 +308,16 @@ static enum gw_verdict wait_for_turn(struct gw_call *call)
 
     if (limited > 0) {
         stop_waiting(auth);
-        return refuse_limited(call, limited);
+        return refuse_limited(auth, call, limited);
     }
-    if (take_turn(auth->guard)) {
+    if (take_turn(auth->setup.guard)) {
         stop_waiting(auth);
         return hash(auth, call);
     }
     if (auth->step != CLIENT_AUTH_WAITS) {
-        if (atomic_fetch_add(&auth->guard->waiting, 1) >= MAX_WAITING) {
-            atomic_fetch_sub(&auth->guard->waiting, 1);
-            return refuse_busy(call, "client_secret_queue_full");
+        if (atomic_fetch_add(&auth->setup.guard->waiting, 1) >= MAX_WAITING) {
+            atomic_fetch_sub(&auth->setup.guard->waiting, 1);
+            return refuse_after(auth, call, CLIENT_AUTH_QUEUE_FULL, BUSY_RETRY_S);
         }
         auth->step = CLIENT_AUTH_WAITS;
     }
@@ -282,9 +326,10 @@ static enum gw_verdict wait_for_turn(struct gw_call *call)
 
 /* ---- entry ---- */
 
-static enum gw_verdict check(struct client_auth *auth, struct gw_call *call,
-                             const struct clients *clients)
+static enum gw_verdict check(struct client_auth *auth, struct gw_call *call)
 {
+    const struct clients *clients = auth->setup.clients;
+
     auth->client = clients_find(clients, auth->credentials.id);
     if (auth->client == NULL) {
         clients_stand_in(clients, auth->credentials.id, &auth->kept);
@@ -292,7 +337,9 @@ static enum gw_verdict check(struct client_auth *auth, struct gw_call *call,
         auth->kept = auth->client->secret;
     }
     if (auth->kept.kind == CLIENT_SECRET_SCRYPT) {
-        return gw_slot_set(call->req, &slot, auth) < 0 ? GW_FAIL : wait_for_turn(call);
+        return gw_slot_set(call->req, &slot, auth) < 0
+                   ? refuse_after(auth, call, CLIENT_AUTH_UNCHECKED, BUSY_RETRY_S)
+                   : wait_for_turn(call);
     }
     int err = client_secret_check(&auth->kept, auth->credentials.secret);
 
@@ -301,30 +348,29 @@ static enum gw_verdict check(struct client_auth *auth, struct gw_call *call,
 }
 
 enum gw_verdict client_authenticate(struct client_auth *auth, struct gw_call *call,
-                                    struct client_guard *guard, const struct clients *clients,
-                                    const struct form *form, client_auth_fn *fn)
+                                    const struct client_auth_setup *setup, const struct form *form,
+                                    client_auth_fn *fn)
 {
-    auth->guard = guard;
+    auth->setup = *setup;
     auth->fn = fn;
     switch (
         credentials_find(gw_headers(call->req), form, gw_arena(call->req), &auth->credentials)) {
     case CREDENTIALS_FOUND: break;
-    case CREDENTIALS_NONE: return oauth_refuse(call, OAUTH_INVALID_CLIENT, "client_missing", 0);
-    case CREDENTIALS_MALFORMED:
-        return oauth_refuse(call, OAUTH_INVALID_CLIENT, "client_credentials_malformed", 0);
-    case CREDENTIALS_SEVERAL:
-        return oauth_refuse(call, OAUTH_INVALID_REQUEST, "client_credentials_several", 0);
-    case CREDENTIALS_NO_MEMORY: return GW_FAIL;
+    case CREDENTIALS_NONE: return refuse(auth, call, CLIENT_AUTH_MISSING);
+    case CREDENTIALS_MALFORMED: return refuse(auth, call, CLIENT_AUTH_MALFORMED);
+    case CREDENTIALS_SEVERAL: return refuse(auth, call, CLIENT_AUTH_SEVERAL);
+    case CREDENTIALS_NO_MEMORY:
+        return refuse_after(auth, call, CLIENT_AUTH_UNCHECKED, BUSY_RETRY_S);
     }
-    if (auth->credentials.secret.len > CLIENT_SECRET_MAX_BYTES) {
-        return oauth_refuse(call, OAUTH_INVALID_CLIENT, "client_credentials_malformed", 0);
-    }
-    return check(auth, call, clients);
+    return auth->credentials.secret.len > CLIENT_SECRET_MAX_BYTES
+               ? refuse(auth, call, CLIENT_AUTH_MALFORMED)
+               : check(auth, call);
 }
 
 void client_auth_end(struct client_auth *auth, const struct gw_call *call)
 {
     if (auth->step == CLIENT_AUTH_HASHES) {
+        count(auth, CLIENT_AUTH_LEFT);
         add_failure(auth, call); /* else leaving early would make guesses cost nothing */
     }
     stop_waiting(auth);

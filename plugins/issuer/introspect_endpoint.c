@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "plugins/issuer/introspect_endpoint.h"
-
+/* POST /oauth2/introspect (RFC 7662): is this token of ours good, by signature, time and revocation?  The
+ * store itself is asked, never a filter; when it does not answer the answer is 503.
+ *
+ * A client may ask about tokens that were issued to it, and about those for an audience that is in its
+ * `audiences`: a resource server is a client that has its own there.  About others it learns what it learns
+ * about no token at all: {"active":false} (section 2.2). */
+#include "plugins/issuer/client_endpoints.h"
 #include "plugins/issuer/oauth_error.h"
-#include "plugins/issuer/oauth_request.h"
 #include "plugins/issuer/own_tokens.h"
 #include "plugins/revocation/names.h"
 #include "plugins/revocation/revocations.h"
@@ -10,11 +14,15 @@
 #define RETRY_AFTER_S    1u
 #define MAX_ANSWER_BYTES 65536u
 
-struct state {
-    struct oauth_request request; /* first */
-    struct token *token;          /* a reference */
+struct own {
+    struct token *token; /* a reference */
     struct revocation_lookup lookup;
 };
+
+static struct own *own_of(const struct gw_call *call)
+{
+    return ((const struct client_request *)call->state)->own;
+}
 
 /* ---- answers ---- */
 
@@ -27,9 +35,9 @@ static enum gw_verdict answer_inactive(struct gw_call *call, const char *reason)
                                               .body = SLICE("{\"active\":false}") });
 }
 
-static enum gw_verdict answer_unavailable(struct gw_call *call, const char *reason)
+static enum gw_verdict answer_unavailable(struct gw_call *call)
 {
-    return oauth_refuse(call, OAUTH_UNAVAILABLE, reason, RETRY_AFTER_S);
+    return oauth_refuse(call, OAUTH_UNAVAILABLE, "revocation_unavailable", RETRY_AFTER_S);
 }
 
 /* All that the token says (section 2.2), and first what we say. */
@@ -48,11 +56,11 @@ static void write_active(struct json_writer *w, const struct token *token)
 
 static enum gw_verdict answer_active(struct gw_call *call)
 {
-    const struct state *state = call->state;
+    const struct own *own = own_of(call);
     struct json_writer w;
 
     json_writer_init(&w, MAX_ANSWER_BYTES);
-    write_active(&w, state->token);
+    write_active(&w, own->token);
     enum gw_verdict verdict =
         w.failed ? GW_FAIL
                  : gw_reply(call, &(struct gw_reply){ .status = 200,
@@ -67,28 +75,28 @@ static enum gw_verdict answer_active(struct gw_call *call)
 
 static enum gw_verdict on_looked_up(struct gw_call *call)
 {
-    struct state *state = call->state;
+    struct own *own = own_of(call);
 
-    switch (revocation_lookup_answer(&state->lookup)) {
+    switch (revocation_lookup_answer(&own->lookup)) {
     case REVOCATION_NO: return answer_active(call);
     case REVOCATION_YES: return answer_inactive(call, "token_revoked");
     case REVOCATION_UNKNOWN:
     case REVOCATION_LATER: break;
     }
-    return answer_unavailable(call, "revocation_unavailable");
+    return answer_unavailable(call);
 }
 
 static enum gw_verdict look_up(struct gw_call *call)
 {
-    struct state *state = call->state;
+    struct own *own = own_of(call);
     struct revocation_names names;
 
-    if (revocation_names_of(gw_arena(call->req), state->token, &names) < 0) {
+    if (revocation_names_of(gw_arena(call->req), own->token, &names) < 0) {
         return GW_FAIL;
     }
-    enum gw_verdict verdict = revocations_ask(call, &state->lookup, &names, on_looked_up);
+    enum gw_verdict verdict = revocations_ask(call, &own->lookup, &names, on_looked_up);
 
-    return verdict == GW_FAIL ? answer_unavailable(call, "revocation_unavailable") : verdict;
+    return verdict == GW_FAIL ? answer_unavailable(call) : verdict;
 }
 
 /* ---- the request ---- */
@@ -121,75 +129,36 @@ static bool may_ask(const struct client *client, const struct token *token)
 
 static enum gw_verdict on_client(struct gw_call *call, const struct client *client)
 {
-    const struct own_tokens *own = call->top;
-    struct state *state = call->state;
-    struct slice text = form_get(&state->request.form, SLICE("token"));
+    struct own *own = own_of(call);
+    enum gw_verdict verdict = client_request_token(call, &own->token);
 
-    if (slice_is_absent(text)) {
-        return oauth_refuse(call, OAUTH_INVALID_REQUEST, "token_missing", 0);
+    if (verdict != GW_NEXT) {
+        return verdict;
     }
-    int err = own_tokens_verify(call->worker, text, &state->token);
-
-    if (err < 0) {
-        return err == ERR_NO_MEMORY ? answer_unavailable(call, "request_memory")
-                                    : answer_inactive(call, "token_not_ours");
+    if (own->token == NULL) {
+        return answer_inactive(call, "token_not_ours");
     }
-    gw_attr_set(call->req, GW_ATTR_JTI, state->token->jti);
-    if (!may_ask(client, state->token)) {
+    if (!may_ask(client, own->token)) {
         return answer_inactive(call, "token_of_another_client");
     }
-    if (!own_tokens_is_current(state->token)) {
+    if (!own_tokens_is_current(own->token)) {
         return answer_inactive(call, "token_expired");
     }
-    return own->has_revocations ? look_up(call) : answer_active(call);
+    return client_request_has_revocations(call) ? look_up(call) : answer_active(call);
 }
 
-static enum gw_verdict on_request(struct gw_call *call)
+static void end(void *arg)
 {
-    const struct own_tokens *own = call->top;
+    struct own *own = arg;
 
-    return oauth_request_start(call, own->issuer, on_client);
+    revocation_lookup_end(&own->lookup);
+    token_unref(own->token);
 }
 
-static void on_end(struct gw_call *call)
-{
-    struct state *state = call->state;
-
-    oauth_request_end(&state->request, call);
-    revocation_lookup_end(&state->lookup);
-    token_unref(state->token);
-}
-
-static const struct gw_endpoint *endpoints(const void *top, size_t *ret_count)
-{
-    const struct own_tokens *own = top;
-
-    *ret_count = own->issuer != NULL ? 1 : 0;
-    return &own->endpoint;
-}
-
-static int top_init(void *top, const struct option_context *ctx)
-{
-    struct own_tokens *own = top;
-    int err = own_tokens_top_init(own, ctx);
-
-    if (own->issuer != NULL) {
-        own->endpoint.path = own->issuer->paths.introspect;
-    }
-    return err;
-}
-
-const struct gw_plugin introspect_endpoint_plugin = {
-    .abi = GW_PLUGIN_ABI,
-    .size = sizeof(struct gw_plugin),
-    .name = "introspect_endpoint",
-    .top_size = sizeof(struct own_tokens),
-    .top_init = top_init,
-    .config_init = own_tokens_config_init,
-    .endpoints = endpoints,
-    .worker_init = own_tokens_worker_init,
-    .worker_done = own_tokens_worker_done,
-    .state_size = sizeof(struct state),
-    .on_request = on_request,
-    .on_end = on_end,
+const struct client_endpoint introspect_endpoint = {
+    .name = "introspect",
+    .path = offsetof(struct issuer, paths.introspect),
+    .own_size = sizeof(struct own),
+    .on_client = on_client,
+    .end = end,
 };

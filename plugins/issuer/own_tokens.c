@@ -4,25 +4,16 @@
 #include "core/clock.h"
 #include "plugins/builtin.h"
 #include "plugins/jwt/jwt_auth.h"
-#include "plugins/revocation/config.h"
-
-#include <stdlib.h>
 
 #define SCRATCH_BYTES   (128u << 10)
 #define MAX_TOKEN_BYTES 16384u
 #define LONGEST_SKEW_S  CLAIMS_MAX_SKEW_S
 #define OUR_SKEW_S      5 /* between the clocks of gateways that issue for one issuer */
 
-struct worker {
-    struct verify_keys keys;
-};
-
 /* ---- configuration ---- */
 
-static void add_keys(struct own_tokens *own)
+static void add_keys(struct own_tokens *own, const struct signing_keys *keys)
 {
-    const struct signing_keys *keys = own->issuer->keys;
-
     for (size_t i = 0; i < keys->count; i++) {
         own->keys[i] = (struct jwk){ .kid = slice_str(keys->keys[i].kid),
                                      .alg = keys->keys[i].alg,
@@ -42,7 +33,7 @@ static int find_namespace(struct own_tokens *own, const struct option_context *c
     for (size_t i = 0; providers != NULL && i < providers->count; i++) {
         const struct provider *one = providers->items[i];
 
-        if (slice_eq(one->issuer, own->issuer->issuer) &&
+        if (slice_eq(one->issuer, own->provider.issuer) &&
             !slice_is_absent(one->revocation_namespace)) {
             own->provider.revocation_namespace = arena_copy(ctx->arena, one->revocation_namespace);
             return slice_is_absent(own->provider.revocation_namespace) ? ERR_NO_MEMORY : 0;
@@ -51,18 +42,11 @@ static int find_namespace(struct own_tokens *own, const struct option_context *c
     return 0;
 }
 
-int own_tokens_top_init(void *top, const struct option_context *ctx)
+int own_tokens_init(struct own_tokens *own, const struct issuer *issuer,
+                    const struct option_context *ctx)
 {
     static struct slice types[] = { { "at+jwt", 6 } };
-    struct own_tokens *own = top;
-    const struct issuer *issuer = issuer_of(ctx);
-    const struct revocation_settings *revocation = gw_top(ctx, &revocation_plugin);
 
-    if (issuer == NULL || issuer->clients == NULL) {
-        return 0;
-    }
-    own->issuer = issuer;
-    own->has_revocations = revocation != NULL && revocation_is_on(revocation);
     own->provider = (struct provider){
         .element = { .name = SLICE("token_issuer") },
         .issuer = issuer->issuer,
@@ -73,60 +57,19 @@ int own_tokens_top_init(void *top, const struct option_context *ctx)
                     .accept_bound_tokens = true,
                     .clock_skew_s = LONGEST_SKEW_S },
     };
-    add_keys(own);
-    own->endpoint = (struct gw_endpoint){
-        .methods = 1u << HTTP_POST,
-        .listener = issuer->listener,
-        .where = issuer->where,
-    };
+    add_keys(own, issuer->keys);
     return find_namespace(own, ctx);
-}
-
-int own_tokens_config_init(void *config, void *top, const struct option_context *ctx,
-                           const struct json *route, const char *path)
-{
-    return GW_NOT_ON_ROUTE;
-}
-
-/* ---- workers ---- */
-
-int own_tokens_worker_init(struct gw_worker *gw, const void *top, void **ret_worker)
-{
-    const struct own_tokens *own = top;
-
-    if (own->issuer == NULL) {
-        return 0;
-    }
-    struct worker *worker = calloc(1, sizeof(*worker));
-
-    if (worker == NULL || verify_keys_init(&worker->keys, &own->provider) < 0) {
-        free(worker);
-        return ERR_NO_MEMORY;
-    }
-    *ret_worker = worker;
-    return 0;
-}
-
-void own_tokens_worker_done(void *arg)
-{
-    struct worker *worker = arg;
-
-    if (worker != NULL) {
-        verify_keys_done(&worker->keys);
-        free(worker);
-    }
 }
 
 /* ---- tokens ---- */
 
-int own_tokens_verify(void *arg, struct slice text, struct token **ret)
+int own_tokens_verify(struct verify_keys *keys, struct slice text, struct token **ret)
 {
-    struct worker *worker = arg;
     struct verify_result result;
     struct arena arena;
 
     arena_init(&arena, NULL, 0, SCRATCH_BYTES);
-    enum jwt_reason reason = verify_token(&worker->keys, text, clock_unix(), &arena, &result);
+    enum jwt_reason reason = verify_token(keys, text, clock_unix(), &arena, &result);
 
     arena_done(&arena);
     if (reason == JWT_OK) {

@@ -1,33 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "plugins/issuer/token_endpoint.h"
-
-#include "core/headers.h"
+/* POST /oauth2/token: tokens for clients that authenticate (RFC 6749 section 4.4), as RFC 9068 has them.
+ * A client gets the scopes and audiences that its entry allows: those that it asks for (`scope`, and
+ * `audience` or RFC 8707's `resource`), or all of them. */
+#include "plugins/issuer/client_endpoints.h"
 #include "plugins/issuer/issue.h"
 #include "plugins/issuer/oauth_error.h"
-#include "plugins/issuer/oauth_request.h"
 
 #include <openssl/crypto.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #define MAX_ANSWER_BYTES 32768u
 #define RETRY_AFTER_S    1u
 
-struct top {
-    const struct issuer *issuer;
-    struct gw_endpoint endpoint;
+struct own {
+    struct slice scope;         /* absent: none */
+    struct issued_token *token; /* a reference */
 };
 
-struct worker {
-    struct gw_worker *gw;
-};
-
-struct state {
-    struct oauth_request request; /* first */
-    struct slice scope;           /* absent: none */
-    struct issued_token *token;   /* a reference */
-};
+static struct own *own_of(const struct gw_call *call)
+{
+    return ((const struct client_request *)call->state)->own;
+}
 
 /* ---- what the client may have ---- */
 
@@ -104,43 +98,28 @@ static int join_scopes(struct arena *arena, const struct client *client, struct 
 
 /* ---- the answer ---- */
 
-static void count(struct gw_call *call)
-{
-    const struct worker *worker = call->worker;
-    struct slice client = gw_attr_get(call->req, GW_ATTR_CLIENT_ID);
-    char labels[160];
-
-    snprintf(labels, sizeof(labels), "client=\"%.*s\",grant=\"client_credentials\"",
-             SLICE_FMT(client));
-    uint64_t *issued =
-        worker == NULL ? NULL : gw_counter(worker->gw, "jwtgate_tokens_issued_total", labels);
-    if (issued != NULL) {
-        (*issued)++;
-    }
-}
-
-static void write_answer(const struct state *state, struct json_writer *w)
+static void write_answer(const struct own *own, struct json_writer *w)
 {
     json_write_begin(w, NULL, '{');
-    json_write_string(w, "access_token", slice_str(state->token->text));
+    json_write_string(w, "access_token", slice_str(own->token->text));
     json_write_string(w, "token_type", SLICE("Bearer"));
-    json_write_int(w, "expires_in", state->token->lifetime_s);
-    if (!slice_is_absent(state->scope)) {
-        json_write_string(w, "scope", state->scope);
+    json_write_int(w, "expires_in", own->token->lifetime_s);
+    if (!slice_is_absent(own->scope)) {
+        json_write_string(w, "scope", own->scope);
     }
     json_write_end(w, '}');
 }
 
 static enum gw_verdict on_signed(struct gw_call *call)
 {
-    struct state *state = call->state;
+    struct own *own = own_of(call);
     struct json_writer w;
 
-    if (state->token->text == NULL) {
+    if (own->token->text == NULL) {
         return oauth_refuse(call, OAUTH_UNAVAILABLE, "signing_failed", RETRY_AFTER_S);
     }
     json_writer_init(&w, MAX_ANSWER_BYTES);
-    write_answer(state, &w);
+    write_answer(own, &w);
     enum gw_verdict verdict = w.failed
                                   ? GW_FAIL
                                   : gw_reply(call, &(struct gw_reply){
@@ -151,9 +130,9 @@ static enum gw_verdict on_signed(struct gw_call *call)
                                                    });
 
     if (verdict == GW_REPLY) {
-        gw_attr_set(call->req, GW_ATTR_JTI, slice_str(state->token->jti));
-        gw_attr_set(call->req, GW_ATTR_KID, slice_str(state->token->key->kid));
-        count(call);
+        gw_attr_set(call->req, GW_ATTR_JTI, slice_str(own->token->jti));
+        gw_attr_set(call->req, GW_ATTR_KID, slice_str(own->token->key->kid));
+        client_request_count_token(call);
     }
     OPENSSL_cleanse(w.buf, w.len);
     json_writer_done(&w);
@@ -165,22 +144,22 @@ static enum gw_verdict on_signed(struct gw_call *call)
 static enum gw_verdict sign(struct gw_call *call, const struct client *client,
                             struct slice audience)
 {
-    const struct top *top = call->top;
-    struct state *state = call->state;
+    const struct issuer *issuer = client_request_issuer(call);
+    struct own *own = own_of(call);
     bool all = slice_is_absent(audience);
     const struct token_claims claims = {
         .subject = client->element.name,
         .client_id = client->element.name,
-        .scope = state->scope,
+        .scope = own->scope,
         .audiences = all ? client->audiences.items : &audience,
         .audience_count = all ? client->audiences.count : 1,
         .extra = client->claims,
     };
 
-    if (top->issuer->keys->active == NULL) {
+    if (issuer->keys->active == NULL) {
         return oauth_refuse(call, OAUTH_UNAVAILABLE, "no_signing_key", RETRY_AFTER_S);
     }
-    enum gw_verdict verdict = issuer_sign(call, top->issuer, &claims, on_signed, &state->token);
+    enum gw_verdict verdict = issuer_sign(call, issuer, &claims, on_signed, &own->token);
 
     return verdict == GW_FAIL
                ? oauth_refuse(call, OAUTH_UNAVAILABLE, "signing_queue_full", RETRY_AFTER_S)
@@ -190,11 +169,11 @@ static enum gw_verdict sign(struct gw_call *call, const struct client *client,
 /* The client is who it says. */
 static enum gw_verdict on_client(struct gw_call *call, const struct client *client)
 {
-    struct state *state = call->state;
-    struct slice grant = form_get(&state->request.form, SLICE("grant_type"));
-    struct slice scope = form_get(&state->request.form, SLICE("scope"));
-    struct slice audience = form_get(&state->request.form, SLICE("audience"));
-    struct slice resource = form_get(&state->request.form, SLICE("resource"));
+    const struct form *form = &((const struct client_request *)call->state)->form;
+    struct slice grant = form_get(form, SLICE("grant_type"));
+    struct slice scope = form_get(form, SLICE("scope"));
+    struct slice audience = form_get(form, SLICE("audience"));
+    struct slice resource = form_get(form, SLICE("resource"));
 
     if (slice_is_absent(grant) || (!slice_is_absent(audience) && !slice_is_absent(resource))) {
         return oauth_refuse(call, OAUTH_INVALID_REQUEST, "token_request_malformed", 0);
@@ -210,87 +189,23 @@ static enum gw_verdict on_client(struct gw_call *call, const struct client *clie
         (!slice_is_absent(audience) && !has_string(&client->audiences, audience))) {
         return oauth_refuse(call, OAUTH_INVALID_TARGET, "audience_not_allowed", 0);
     }
-    if (join_scopes(gw_arena(call->req), client, scope, &state->scope) < 0) {
+    if (join_scopes(gw_arena(call->req), client, scope, &own_of(call)->scope) < 0) {
         return GW_FAIL;
     }
     return sign(call, client, audience);
 }
 
-static enum gw_verdict on_request(struct gw_call *call)
+static void end(void *arg)
 {
-    const struct top *top = call->top;
+    struct own *own = arg;
 
-    return oauth_request_start(call, top->issuer, on_client);
+    issued_token_unref(own->token);
 }
 
-static void on_end(struct gw_call *call)
-{
-    struct state *state = call->state;
-
-    oauth_request_end(&state->request, call);
-    issued_token_unref(state->token);
-}
-
-/* ---- life ---- */
-
-static int top_init(void *top_arg, const struct option_context *ctx)
-{
-    struct top *top = top_arg;
-
-    top->issuer = issuer_of(ctx);
-    if (top->issuer != NULL) {
-        top->endpoint = (struct gw_endpoint){
-            .path = top->issuer->paths.token,
-            .methods = 1u << HTTP_POST,
-            .listener = top->issuer->listener,
-            .where = top->issuer->where,
-        };
-    }
-    return 0;
-}
-
-static int config_init(void *config, void *top, const struct option_context *ctx,
-                       const struct json *route, const char *path)
-{
-    return GW_NOT_ON_ROUTE;
-}
-
-static const struct gw_endpoint *endpoints(const void *top_arg, size_t *ret_count)
-{
-    const struct top *top = top_arg;
-
-    *ret_count = top->issuer != NULL && top->issuer->clients != NULL ? 1 : 0;
-    return &top->endpoint;
-}
-
-static int worker_init(struct gw_worker *gw, const void *top, void **ret_worker)
-{
-    struct worker *worker = calloc(1, sizeof(*worker));
-
-    if (worker == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    worker->gw = gw;
-    *ret_worker = worker;
-    return 0;
-}
-
-static void worker_done(void *worker)
-{
-    free(worker);
-}
-
-const struct gw_plugin token_endpoint_plugin = {
-    .abi = GW_PLUGIN_ABI,
-    .size = sizeof(struct gw_plugin),
-    .name = "token_endpoint",
-    .top_size = sizeof(struct top),
-    .top_init = top_init,
-    .config_init = config_init,
-    .endpoints = endpoints,
-    .worker_init = worker_init,
-    .worker_done = worker_done,
-    .state_size = sizeof(struct state),
-    .on_request = on_request,
-    .on_end = on_end,
+const struct client_endpoint token_endpoint = {
+    .name = "token",
+    .path = offsetof(struct issuer, paths.token),
+    .own_size = sizeof(struct own),
+    .on_client = on_client,
+    .end = end,
 };

@@ -205,6 +205,11 @@ def test_failures_of_one_address_are_limited(start, backend, issuer):
     assert ask(gateway, issuer, "chosen", address="192.0.2.2").status == 200
     wait_until(lambda: ask(gateway, issuer, "chosen").status == 200, 20, "a failure is forgiven")
     assert gateway.access_line(path="/oauth2/token", status=429)["reason"] == "client_failures_limited"
+    counted = {reason: gateway.metric("jwtgate_client_auth_decisions_total", endpoint="token", reason=reason)
+               for reason in ("client_secret_wrong", "client_unknown")}
+    assert counted == {"client_secret_wrong": 4, "client_unknown": 0}
+    assert gateway.metric("jwtgate_client_auth_decisions_total", reason="client_failures_limited") >= 3
+    assert gateway.metric("jwtgate_client_auth_decisions_total", endpoint="introspect") == 0
 
 
 def test_failures_of_one_ipv6_network_are_limited_together(start, backend, issuer):

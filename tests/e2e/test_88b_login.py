@@ -58,7 +58,7 @@ def refused(gateway, response, status, reason, outcome):
 
 def test_a_login_gives_a_token_that_opens_a_route(gateway, backend, module_scratch):
     backend.on("/login", user())
-    before = gateway.metric("jwtgate_tokens_issued_total", grant="login")
+    before = gateway.metric("jwtgate_tokens_issued_total", client="-", grant="login")
     response = login(gateway)
     assert response.status == 200 and response.get("Content-Type") == "application/json"
     assert response.get("Cache-Control") == "no-store"
@@ -79,7 +79,7 @@ def test_a_login_gives_a_token_that_opens_a_route(gateway, backend, module_scrat
     line = gateway.access_line(request_id=response.get("X-Request-Id"))
     assert (line["outcome"], line["sub"], line["jti"], line["upstream_status"]) == ("local", "42", claims["jti"], 200)
     assert made["access_token"].split(".")[2] not in gateway.access_file.read_text() + gateway.log()
-    assert gateway.metric("jwtgate_tokens_issued_total", grant="login") == before + 1
+    assert gateway.metric("jwtgate_tokens_issued_total", client="-", grant="login") == before + 1
 
 
 def test_each_login_gives_another_token(gateway, backend):

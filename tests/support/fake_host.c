@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MAX_COUNTERS 32
+#define MAX_COUNTERS 64
 
 static struct {
     char name[256];

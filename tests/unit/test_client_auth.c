@@ -27,6 +27,8 @@ static struct clients *clients;
 static struct client_guard *guard;
 static bool closed;
 static unsigned passed;
+static uint64_t numbers[CLIENT_AUTH_RESULTS];
+static struct client_auth_counts counts;
 
 struct state {
     struct client_auth auth;
@@ -47,7 +49,9 @@ static enum gw_verdict on_request(struct gw_call *call)
     struct state *state = call->state;
 
     ck_assert_int_eq(form_read(gw_arena(call->req), gw_query(call->req), &state->form), 0);
-    return client_authenticate(&state->auth, call, guard, clients, &state->form, on_client);
+    const struct client_auth_setup with = { guard, clients, &counts };
+
+    return client_authenticate(&state->auth, call, &with, &state->form, on_client);
 }
 
 static void on_end(struct gw_call *call)
@@ -88,6 +92,10 @@ static void setup(void)
     load(QUICK ", " SLOW);
     guard = client_guard_new(&(struct client_auth_options){ 3, 5, 60000 });
     passed = 0;
+    for (unsigned i = 0; i < CLIENT_AUTH_RESULTS; i++) {
+        numbers[i] = 0;
+        counts.items[i] = &numbers[i];
+    }
     fixture_setup();
     fixture_add_target(true);
     fixture_add_plugin(&plugin);
@@ -195,6 +203,7 @@ START_TEST(an_unknown_client_goes_the_way_of_a_known_one)
                  "GET /?client_id=%s&client_secret=x HTTP/1.1\r\nHost: a\r\n\r\n", ids[i]);
         expect(request, 503, "client_secret_unchecked");
     }
+    ck_assert_uint_eq(numbers[CLIENT_AUTH_UNCHECKED], 5);
     load(QUICK);
     expect(BAD("quick"), 401, "client_secret_wrong");
     expect(BAD("nobody"), 401, "client_unknown");
@@ -276,6 +285,7 @@ START_TEST(few_may_wait_and_those_that_leave_make_room)
     }
     ck_assert_uint_eq(fx.end_count, 1);
     ck_assert_str_eq(fixture_last_end()->reason, "client_secret_queue_full");
+    ck_assert_uint_eq(numbers[CLIENT_AUTH_QUEUE_FULL], 1);
     for (unsigned i = 0; i < 17; i++) {
         close(fds[i]);
     }
@@ -309,6 +319,8 @@ START_TEST(those_that_wait_are_refused_when_the_limit_is_reached)
         close(fds[i]);
     }
     ck_assert_uint_eq(limited, 3);
+    ck_assert_uint_eq(numbers[CLIENT_AUTH_LIMITED], 3);
+    ck_assert_uint_eq(numbers[CLIENT_AUTH_WRONG], 3);
 }
 END_TEST
 
@@ -345,6 +357,7 @@ START_TEST(those_who_leave_before_the_answer_have_failed)
             loop_turn(fx.worker->loop, true);
         }
     }
+    ck_assert_uint_eq(numbers[CLIENT_AUTH_LEFT], 3);
     expect(GOOD("slow"), 429, "client_failures_limited");
 }
 END_TEST

@@ -15,32 +15,14 @@
 #include <unistd.h>
 
 #include "tests/support/fake_host.h"
+#include "tests/support/folder.h"
 
 #define NOW    1800000000
 #define SECRET "0123456789abcdef0123456789abcdef"
 #define JWKS   "/.well-known/jwks.json"
 
-static char dir[32];
 static struct fake_host host;
 static bool is_loaded;
-
-static const char *path_of(const char *name)
-{
-    static char path[128];
-
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    return path;
-}
-
-static void write_text(const char *name, const char *text, mode_t mode)
-{
-    FILE *file = fopen(path_of(name), "w");
-
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    fclose(file);
-    chmod(path_of(name), mode);
-}
 
 /* The kid of a new private key. */
 static const char *make_key(const char *name, const char *curve)
@@ -48,14 +30,14 @@ static const char *make_key(const char *name, const char *curve)
     static char kid[2][JWK_THUMBPRINT_BYTES + 1];
     static unsigned turn;
     EVP_PKEY *pkey = curve == NULL ? EVP_RSA_gen(2048) : EVP_EC_gen(curve);
-    FILE *file = fopen(path_of(name), "w");
+    FILE *file = fopen(folder_path(name), "w");
     struct jwa_key key;
     const char *why;
 
     ck_assert(pkey != NULL && file != NULL);
     ck_assert_int_eq(PEM_write_PrivateKey(file, pkey, NULL, NULL, 0, NULL, NULL), 1);
     fclose(file);
-    chmod(path_of(name), 0600);
+    chmod(folder_path(name), 0600);
     ck_assert_int_eq(jwa_key_from_pkey(pkey, &key, &why), 0);
     turn = !turn;
     ck_assert_int_eq(jwk_thumbprint(&key, kid[turn]), 0);
@@ -83,8 +65,8 @@ static unsigned load_all(const char *members)
     unload();
     is_loaded = true;
     for (const char *at; (at = strstr(rest, "%s")) != NULL; rest = at + 2) {
-        len +=
-            (size_t)snprintf(text + len, sizeof(text) - len, "%.*s%s", (int)(at - rest), rest, dir);
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%.*s%s", (int)(at - rest), rest,
+                                folder_path("."));
     }
     snprintf(text + len, sizeof(text) - len, "%s}", rest);
     return fake_host_load(&host, plugins, text);
@@ -101,20 +83,14 @@ static unsigned load(const char *members)
 
 static void setup(void)
 {
-    snprintf(dir, sizeof(dir), "jwtgate-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
+    folder_make();
     clock_set(1000, (uint64_t)NOW * 1000000u);
 }
 
 static void teardown(void)
 {
-    static const char *const names[] = { "a.pem", "b.pem", "ring.json", "secret" };
-
     unload();
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        unlink(path_of(names[i]));
-    }
-    rmdir(dir);
+    folder_remove();
     clock_unset();
 }
 
@@ -156,19 +132,20 @@ START_TEST(mistakes_are_told)
           "two endpoints have the path" },
     };
 
-    write_text("secret", SECRET "\n", 0600);
+    folder_write("secret", SECRET "\n", 0600);
     make_key("a.pem", "P-256");
     make_key("b.pem", "P-256");
-    write_text("ring.json",
-               "{\"version\":1,\"keys\":[{\"kid\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\","
-               "\"alg\":\"ES256\",\"key_file\":\"a.pem\",\"state\":\"signing\",\"since\":1}]}",
-               0600);
+    folder_write(
+        "ring.json",
+        "{\"version\":1,\"keys\":[{\"kid\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\","
+        "\"alg\":\"ES256\",\"key_file\":\"a.pem\",\"state\":\"signing\",\"since\":1}]}",
+        0600);
     for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
         ck_assert_uint_gt(load(vectors[i].members), 0);
         ck_assert_msg(fake_host_complains(&host, vectors[i].what), "%s: not %s", vectors[i].members,
                       vectors[i].what);
     }
-    chmod(path_of("a.pem"), 0644);
+    chmod(folder_path("a.pem"), 0644);
     ck_assert_uint_gt(load(ISSUER ES "\"signing_keys\":[{\"key_file\":\"%s/a.pem\"}]"), 0);
     ck_assert(fake_host_complains(&host, "can be read by others"));
 }
@@ -209,7 +186,7 @@ END_TEST
 
 START_TEST(a_secret_is_never_published)
 {
-    write_text("secret", SECRET "\n", 0600);
+    folder_write("secret", SECRET "\n", 0600);
     ck_assert_uint_eq(load_all("\"token_issuer\":{" ISSUER HS "}," OWN("HS256")), 0);
     struct gw_request *req = ask(JWKS, NULL);
     ck_assert(slice_eq(req->reply.body, SLICE("{\"keys\":[]}")));
@@ -463,7 +440,7 @@ static void expect_pass(void)
 
 START_TEST(a_provider_of_its_own_tokens_has_the_keys)
 {
-    write_text("secret", SECRET "\n", 0600);
+    folder_write("secret", SECRET "\n", 0600);
     ck_assert_uint_eq(load_all("\"token_issuer\":{" ISSUER HS "}," OWN("HS256")), 0);
     expect_pass();
     make_key("a.pem", "P-256");
@@ -486,7 +463,7 @@ START_TEST(secrets_are_for_this_gateway_alone)
         { "\"token_issuer\":{" ISSUER HS "}," OWN("RS256"), "no algorithm of the provider" },
     };
 
-    write_text("secret", SECRET "\n", 0600);
+    folder_write("secret", SECRET "\n", 0600);
     for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
         ck_assert_uint_gt(load_all(vectors[i].members), 0);
         ck_assert_msg(fake_host_complains(&host, vectors[i].what), "%s", vectors[i].what);
@@ -526,7 +503,7 @@ static void write_ring(const char *kid_a, const char *state_a, const char *kid_b
              "\"state\":\"%s\",\"since\":%d},{\"kid\":\"%s\",\"alg\":\"ES256\",\"key_file\":"
              "\"b.pem\",\"state\":\"%s\",\"since\":1}]}",
              kid_a, state_a, since, kid_b, state_b);
-    write_text("ring.json", text, 0600);
+    folder_write("ring.json", text, 0600);
 }
 
 START_TEST(a_ring_says_which_key_signs)

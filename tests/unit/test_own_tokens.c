@@ -1,89 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* POST /oauth2/introspect and /oauth2/revoke: which tokens are whose, and until when. */
 #include "core/clock.h"
-#include "plugins/builtin.h"
-#include "plugins/issuer/introspect_endpoint.h"
 #include "plugins/issuer/issuer.h"
-#include "plugins/issuer/revoke_endpoint.h"
 #include "plugins/jwt/jws.h"
 
 #include <check.h>
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "tests/support/fake_host.h"
+#include "tests/support/issuer_fixture.h"
 
 #define NOW    INT64_C(1800000000)
-#define KEY    "0123456789abcdef0123456789abcdef"
-#define HASH   "sha256:AAECAwQFBgcICQoLDA0ODw:EEqYVo55l7MGfPvwVPSRCq7RN6JXw-TBbKyW9De5Grw"
-#define SHOP   "client_id=shop&client_secret=correct+horse+battery+staple"
-#define API    "client_id=api&client_secret=correct+horse+battery+staple"
-#define OTHER  "client_id=other&client_secret=correct+horse+battery+staple"
+#define SHOP   CLIENT_FORM("shop")
+#define API    CLIENT_FORM("api")
+#define OTHER  CLIENT_FORM("other")
 #define NONE   "{\"active\":false}"
 
 #define CLAIMS "\"iss\":\"https://i.test\",\"sub\":\"shop\",\"client_id\":\"shop\",\"jti\":\"j1\""
 #define TIMES  "\"iat\":1800000000,\"nbf\":1800000000,\"exp\":1800000900"
 #define GOOD   "{" CLAIMS ",\"aud\":[\"x\",\"orders\"]," TIMES "}"
 
-static char dir[40];
-static struct fake_host host;
 static struct gw_request *last;
-
-static const char *path_of(const char *name)
-{
-    static char path[128];
-
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    return path;
-}
-
-static void write_text(const char *name, const char *text)
-{
-    FILE *file = fopen(path_of(name), "w");
-
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    fclose(file);
-    chmod(path_of(name), 0600);
-}
-
-static void load(const char *more)
-{
-    static const struct gw_plugin *const plugins[] = { &issuer_plugin, &revocation_plugin,
-                                                       &revoke_endpoint_plugin,
-                                                       &introspect_endpoint_plugin, NULL };
-    char text[1024];
-
-    snprintf(text, sizeof(text),
-             "{\"token_issuer\":{\"issuer\":\"https://i.test\",\"access_token\":{\"algorithm\":"
-             "\"HS256\"},\"signing_keys\":[{\"key_file\":\"%s/key\",\"use\":\"sign\"}],"
-             "\"clients_file\":\"%s/clients.jsonc\"}%s}",
-             dir, dir, more);
-    unsigned errors = fake_host_load(&host, plugins, text);
-    if (errors > 0) {
-        diag_print(&host.diag, stderr);
-    }
-    ck_assert_uint_eq(errors, 0);
-}
 
 static void set_time(int64_t now)
 {
     clock_set(1000, (uint64_t)now * 1000000u);
 }
 
+static void load(const char *more)
+{
+    issuer_fixture_load("sign", more);
+}
+
 static void setup(void)
 {
-    snprintf(dir, sizeof(dir), "/tmp/jwtgate-own-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    set_time(NOW);
-    write_text("key", KEY);
-    write_text("clients.jsonc",
-               "{\"clients\":{\"shop\":{\"secret_hash\":\"" HASH "\"},"
-               "\"api\":{\"secret_hash\":\"" HASH "\",\"audiences\":[\"orders\"]},"
-               "\"other\":{\"secret_hash\":\"" HASH "\",\"audiences\":[\"mail\"]}}}");
+    issuer_fixture_setup("\"shop\":{\"secret_hash\":\"" CLIENT_HASH "\"},"
+                         "\"api\":{\"secret_hash\":\"" CLIENT_HASH "\",\"audiences\":[\"orders\"]},"
+                         "\"other\":{\"secret_hash\":\"" CLIENT_HASH
+                         "\",\"audiences\":[\"mail\"]}");
     last = NULL;
 }
 
@@ -98,17 +53,13 @@ static void end_last(void)
 static void teardown(void)
 {
     end_last();
-    fake_host_done(&host);
-    unlink(path_of("key"));
-    unlink(path_of("clients.jsonc"));
-    rmdir(dir);
-    clock_unset();
+    issuer_fixture_teardown();
 }
 
 /* A token with these claims and this typ, signed by the issuer's key. */
 static char *sign(const char *typ, const char *claims)
 {
-    const struct signing_key *key = issuer_of_top(host.tops[0])->keys->active;
+    const struct signing_key *key = issuer_of_top(issuer_host.tops[0])->keys->active;
     char *token =
         jws_sign(key->alg, &key->key, slice_str(key->kid), slice_str(typ), slice_str(claims));
 
@@ -119,12 +70,12 @@ static char *sign(const char *typ, const char *claims)
 /* The answer's body, until the next one; its status is last->reply.status. */
 static struct slice ask_about(const char *path, const char *client, const char *token)
 {
-    static const char *const lines[] = { "content-type: application/x-www-form-urlencoded", NULL };
+    static const char *const lines[] = { FORM_LINE, NULL };
     char body[4096];
 
     end_last();
     snprintf(body, sizeof(body), "%s&token=%s", client, token);
-    last = fake_host_ask(&host, path, lines, body);
+    last = fake_host_ask(&issuer_host, path, lines, body);
     return last->reply.body;
 }
 

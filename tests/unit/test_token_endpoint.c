@@ -1,90 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* POST /oauth2/token: what is answered to which request. */
-#include "core/clock.h"
-#include "plugins/issuer/issuer.h"
-#include "plugins/issuer/token_endpoint.h"
+#include "plugins/jwt/jwk_write.h"
 #include "plugins/jwt/jws.h"
 
 #include <check.h>
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "tests/support/fake_host.h"
+#include "tests/support/issuer_fixture.h"
 
-#define KEY  "0123456789abcdef0123456789abcdef"
-#define HASH "sha256:AAECAwQFBgcICQoLDA0ODw:EEqYVo55l7MGfPvwVPSRCq7RN6JXw-TBbKyW9De5Grw"
-#define FORM "content-type: application/x-www-form-urlencoded"
-/* client "shop", secret "correct horse battery staple" */
+/* client "shop" */
 #define BASIC "authorization: Basic c2hvcDpjb3JyZWN0K2hvcnNlK2JhdHRlcnkrc3RhcGxl"
-#define POST  "client_id=shop&client_secret=correct+horse+battery+staple&"
+#define POST  CLIENT_FORM("shop") "&"
 #define GRANT "grant_type=client_credentials"
-
-static char dir[32];
-static struct fake_host host;
-
-static const char *path_of(const char *name)
-{
-    static char path[128];
-
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    return path;
-}
-
-static void write_text(const char *name, const char *text)
-{
-    FILE *file = fopen(path_of(name), "w");
-
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    fclose(file);
-    chmod(path_of(name), 0600);
-}
-
-static void load(const char *use)
-{
-    static const struct gw_plugin *const plugins[] = { &issuer_plugin, &token_endpoint_plugin,
-                                                       NULL };
-    char text[1024];
-
-    snprintf(text, sizeof(text),
-             "{\"token_issuer\":{\"issuer\":\"https://i.test\",\"access_token\":{\"algorithm\":"
-             "\"HS256\"},\"signing_keys\":[{\"key_file\":\"%s/key\",\"use\":\"%s\"}],"
-             "\"clients_file\":\"%s/clients.jsonc\"}}",
-             dir, use, dir);
-    ck_assert_uint_eq(fake_host_load(&host, plugins, text), 0);
-}
 
 static void setup(void)
 {
-    snprintf(dir, sizeof(dir), "/tmp/jwtgate-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    clock_set(1000, UINT64_C(1800000000000000));
-    write_text("key", KEY);
-    write_text("clients.jsonc",
-               "{\"clients\":{\"shop\":{\"secret_hash\":\"" HASH "\",\"scopes\":[\"read\","
-               "\"write\"],\"audiences\":[\"orders\",\"https://b.test\"],\"claims\":"
-               "{\"tenant\":7}},\"bare\":{\"secret_hash\":\"" HASH "\"}}}");
-    load("sign");
+    issuer_fixture_setup("\"shop\":{\"secret_hash\":\"" CLIENT_HASH "\",\"scopes\":[\"read\","
+                         "\"write\"],\"audiences\":[\"orders\",\"https://b.test\"],\"claims\":"
+                         "{\"tenant\":7}},\"bare\":{\"secret_hash\":\"" CLIENT_HASH "\"}");
+    issuer_fixture_load("sign", "");
     fake_host_pool_is_full = false;
-}
-
-static void teardown(void)
-{
-    fake_host_done(&host);
-    unlink(path_of("key"));
-    unlink(path_of("clients.jsonc"));
-    rmdir(dir);
-    clock_unset();
 }
 
 static struct gw_request *ask(const char *line, const char *body)
 {
-    const char *lines[] = { FORM, line, NULL };
+    const char *lines[] = { FORM_LINE, line, NULL };
 
-    return fake_host_ask(&host, "/oauth2/token", lines, body);
+    return fake_host_ask(&issuer_host, "/oauth2/token", lines, body);
 }
 
 static struct slice text_of(const struct json *root, const char *name)
@@ -212,8 +155,7 @@ START_TEST(what_is_wrong_is_said_as_the_standard_has_it)
         { BASIC, "grant_type=%zz", 400, "invalid_request" },
         { BASIC, "grant_type=password&username=a&password=b", 400, "unsupported_grant_type" },
         { BASIC, "grant_type=client_credentials+", 400, "unsupported_grant_type" },
-        { NULL, "client_id=bare&client_secret=correct+horse+battery+staple&" GRANT, 400,
-          "invalid_target" },
+        { NULL, CLIENT_FORM("bare") "&" GRANT, 400, "invalid_target" },
     };
 
     for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
@@ -231,17 +173,54 @@ START_TEST(what_is_wrong_is_said_as_the_standard_has_it)
 }
 END_TEST
 
+static uint64_t count_of(const char *endpoint, const char *reason)
+{
+    char labels[128];
+
+    snprintf(labels, sizeof(labels), "endpoint=\"%s\",reason=\"%s\"", endpoint, reason);
+    return *gw_counter(NULL, "jwtgate_client_auth_decisions_total", labels);
+}
+
+START_TEST(how_clients_authenticate_is_counted_by_endpoint)
+{
+    static const struct {
+        const char *line, *body, *reason;
+    } vectors[] = {
+        { BASIC, GRANT, "ok" },
+        { NULL, POST GRANT "&scope=none", "ok" },
+        { NULL, GRANT, "client_missing" },
+        { "authorization: Bearer x", GRANT, "client_credentials_malformed" },
+        { BASIC, POST GRANT, "client_credentials_several" },
+        { NULL, "client_id=nobody&client_secret=wrong&" GRANT, "client_unknown" },
+        { NULL, "client_id=shop&client_secret=wrong&" GRANT, "client_secret_wrong" },
+    };
+
+    for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+        uint64_t before = count_of("token", vectors[i].reason);
+
+        fake_host_end(ask(vectors[i].line, vectors[i].body));
+        ck_assert_msg(count_of("token", vectors[i].reason) == before + 1, "%s", vectors[i].reason);
+    }
+    for (unsigned i = 0; i < 19; i++) { /* and two before: client_failures.per_address is 20 */
+        ck_assert_uint_eq(count_of("token", "client_failures_limited"), 0);
+        fake_host_end(ask(NULL, "client_id=shop&client_secret=wrong"));
+    }
+    ck_assert_uint_eq(count_of("token", "client_failures_limited"), 1);
+    ck_assert_uint_eq(count_of("introspect", "ok"), 0); /* and there, though nobody has asked */
+}
+END_TEST
+
 START_TEST(a_request_that_is_no_form_is_refused_unread)
 {
     static const char *const lines[][3] = {
         { "content-type: application/json", BASIC, NULL },
         { BASIC, NULL, NULL },
-        { FORM, BASIC, NULL },
+        { FORM_LINE, BASIC, NULL },
     };
 
     for (size_t i = 0; i < 3; i++) {
         const char *path = i == 2 ? "/oauth2/token?client_id=shop" : "/oauth2/token";
-        struct gw_request *req = fake_host_ask(&host, path, lines[i], GRANT);
+        struct gw_request *req = fake_host_ask(&issuer_host, path, lines[i], GRANT);
         ck_assert_uint_eq(req->reply.status, 400);
         ck_assert(slice_is_absent(req->body));
         fake_host_end(req);
@@ -251,8 +230,8 @@ END_TEST
 
 START_TEST(without_a_key_there_is_no_token)
 {
-    fake_host_done(&host);
-    load("publish");
+    fake_host_done(&issuer_host);
+    issuer_fixture_load("publish", "");
     struct gw_request *req = ask(BASIC, GRANT);
     ck_assert_uint_eq(req->reply.status, 503);
     ck_assert_str_eq(req->reply.reason, "no_signing_key");
@@ -277,10 +256,11 @@ int main(void)
     Suite *suite = suite_create("token_endpoint");
     TCase *cases = tcase_create("all");
 
-    tcase_add_checked_fixture(cases, setup, teardown);
+    tcase_add_checked_fixture(cases, setup, issuer_fixture_teardown);
     tcase_add_test(cases, a_client_gets_a_token);
     tcase_add_test(cases, scopes_and_audiences_are_those_that_it_may_have);
     tcase_add_test(cases, what_is_wrong_is_said_as_the_standard_has_it);
+    tcase_add_test(cases, how_clients_authenticate_is_counted_by_endpoint);
     tcase_add_test(cases, a_request_that_is_no_form_is_refused_unread);
     tcase_add_test(cases, without_a_key_there_is_no_token);
     tcase_add_test(cases, a_full_pool_is_answered_503);
