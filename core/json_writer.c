@@ -36,14 +36,33 @@ static size_t escape_char(struct slice text, char ret[8], size_t *ret_len)
     return count == 0 ? 1 : count;
 }
 
+/* How many bytes at the front stand for themselves: nearly always all. */
+static size_t plain_span(struct slice text)
+{
+    size_t len = 0;
+
+    while (len < text.len && text.ptr[len] >= 0x20 && text.ptr[len] < 0x7f &&
+           text.ptr[len] != '"' && text.ptr[len] != '\\') {
+        len++;
+    }
+    return len;
+}
+
 size_t json_escape(struct slice text, char *ret, size_t size)
 {
     char escaped[8];
     size_t len = 0;
-    size_t piece;
 
     while (text.len > 0) {
-        size_t used = escape_char(text, escaped, &piece);
+        size_t used = plain_span(text);
+        size_t piece = used < size - len ? used : size - len;
+        memcpy(ret + len, text.ptr, piece);
+        len += piece;
+        text = slice_skip(text, used);
+        if (piece < used || text.len == 0) {
+            break;
+        }
+        used = escape_char(text, escaped, &piece);
         if (piece > size - len) {
             break;
         }
@@ -110,9 +129,14 @@ static void put_quoted(struct json_writer *w, struct slice text)
 
     put(w, SLICE("\""));
     while (text.len > 0 && !w->failed) {
-        size_t used = escape_char(text, escaped, &piece);
-        put(w, slice_of(escaped, piece));
+        size_t used = plain_span(text);
+        put(w, slice_of(text.ptr, used));
         text = slice_skip(text, used);
+        if (text.len > 0) {
+            used = escape_char(text, escaped, &piece);
+            put(w, slice_of(escaped, piece));
+            text = slice_skip(text, used);
+        }
     }
     put(w, SLICE("\""));
 }
