@@ -6,7 +6,7 @@
   ./dev bench --flood [--rounds N]     what tokens with random kids do to good ones: beside them, by the same
                                        sender, tokens that are refused for another reason
   ./dev bench --tls [--help]           what TLS costs: bench_tls.py
-  ./dev bench --revocations [N,...]    what N revocations in Redis cost (1,000,000 and 10,000,000)
+  ./dev bench --revocations [N,...]    what N revocations in Redis cost (1,000,000 and 10,000,000): bench_revocations.py
 
 The gateway runs on CPU 0, wrk and the backend on CPU 1.  The headline is the gateway's CPU time per
 request (from /proc, over all its processes): on a shared machine it is steadier than requests per
@@ -480,49 +480,6 @@ def flood(keys, count):
     row("memory, most growth in a round", max(f["grown_kib"] for f in floods) / 1024, "<= 1 MiB", lambda v: v <= 1, " MiB")
 
 
-# --- many revocations --------------------------------------------------------------------------
-
-
-def is_live():
-    with contextlib.suppress(OSError):
-        return metrics().get('jwtgate_revocation_state{state="live"}') == 1
-    return False
-
-
-def serve_with_revocations(count, seconds, interval):
-    """Seconds until all are known, bytes of the filter, p99 and refusals of good tokens, times all were read again."""
-    revocation = {"filter": {"expected_items": count}, "resync_interval": interval}
-    resyncs = 'jwtgate_revocation_resyncs_total{cause="interval"}'
-    begin = time.monotonic()
-    with gateway("jwtgate", "rs256-filtered", 1, 1, revocation):
-        end = time.monotonic() + 600
-        while not is_live():
-            if time.monotonic() > end:
-                raise RuntimeError("never synchronised")
-            time.sleep(0.02)
-        synced = time.monotonic() - begin
-        load(64, "/", 1, "rs256", 1, LOAD_CPU, skip=0.5)
-        before = metrics()
-        result = load(64, "/", 1, "rs256", seconds, LOAD_CPU, pause_ms=5)
-        after = metrics()
-    if after["jwtgate_revocation_entries"] < count * 0.999:
-        raise RuntimeError(f"only {after['jwtgate_revocation_entries']:.0f} entries are known")
-    return {"synced": synced, "bytes": after["jwtgate_revocation_filter_bytes"], "p99": result["p99"],
-            "bad": result["non2xx"] + result["errors"], "resyncs": after[resyncs] - before[resyncs]}
-
-
-def revocations(counts, seconds):
-    print("| revocations | filter bytes each | aim | reached | seconds to synchronise | p99 us, followed | p99 us, all read again "
-          "and again | times | refused |\n|---:|---:|---|---|---:|---:|---:|---:|---:|")
-    for count in counts:
-        with running(LOAD_CPU, [WORK / "backend", BACKEND], BACKEND), redis_with(count):
-            calm = serve_with_revocations(count, seconds, "1h")
-            busy = serve_with_revocations(count, max(seconds, int(3 * calm["synced"])), "1s")
-        each = calm["bytes"] / count
-        print(f"| {count:,} | {each:.2f} | <= 2 | {'yes' if round(each, 2) <= 2 else 'NO'} | {calm['synced']:.2f} | {calm['p99']:.0f} | "
-              f"{busy['p99']:.0f} | {busy['resyncs']:.0f} | {calm['bad'] + busy['bad']} |", flush=True)
-
-
 # --- the report --------------------------------------------------------------------------------
 
 
@@ -585,8 +542,6 @@ def main():
     parser.add_argument("--no-idle", action="store_true")
     parser.add_argument("--json", help="also write every row to this file")
     parser.add_argument("--flood", action="store_true", help="only the flood of random kids")
-    parser.add_argument("--revocations", nargs="?", const="1000000,10000000", metavar="N,...",
-                        help="only many revocations in Redis; without N 1,000,000 and 10,000,000")
     options = parser.parse_args()
     count = options.rounds or (2 if options.quick else 5)
     seconds = options.seconds or (2 if options.quick else 5)
@@ -595,9 +550,6 @@ def main():
     keys = serve_keys()
     if options.flood:
         flood(keys, options.rounds or 3)
-        return 0
-    if options.revocations:
-        revocations([int(n) for n in options.revocations.split(",")], options.seconds or 10)
         return 0
     rounds, broken = [], set()
     for number in range(1, count + 1):
