@@ -16,6 +16,18 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "threads: also run under the thread sanitizer")
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport():
+    """What the gateways had to say belongs to the report of a failure."""
+    report = (yield).get_result()
+    Gateway.started[:] = [gateway for gateway in Gateway.started if gateway.folder.exists()]
+    if report.failed:
+        for gateway in Gateway.started:
+            access = gateway.access_file.read_text(errors="replace")
+            report.sections.append((f"log of {gateway.folder}", gateway.log()[-6000:]))
+            report.sections.append((f"access log of {gateway.folder}", access[-2000:]))
+
+
 @contextlib.contextmanager
 def scratch_folder():
     folder = tempfile.mkdtemp(prefix="jwtgate-e2e.")

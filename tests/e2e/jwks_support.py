@@ -22,13 +22,13 @@ def publish(server, *keys, fields=()):
 
 
 def config(backend, issuer, cache=None, server=None, name=ISSUER, **jwks):
-    source = {"allow_http": True, "timeout": "500ms",
+    source = {"allow_http": True, "timeout": "2s",
               "cache": {"ttl": "1s", "min_refresh": "100ms", "stale_if_error": "1h", **(cache or {})}}
     if not jwks.get("discovery"):
         source["uri"] = f"http://127.0.0.1:{issuer.port}/keys"
     source.update(jwks)
     return config_for(
-        backend, server={"startup_timeout": "2s", **(server or {})},
+        backend, server={"startup_timeout": "5s", **(server or {})},
         providers={"corp": {"issuer": name, "audiences": [AUDIENCE], "algorithms": ["RS256"],
                             "jwks": source}},
         routes={"api": {"match": {"path_prefix": "/"}, "upstream": "backend",

@@ -76,4 +76,4 @@ def payload(token):
 def reload_and_wait(gateway):
     before = gateway.log().count("reload done")
     gateway.signal(1)
-    wait_until(lambda: gateway.log().count("reload done") > before, 10, "the reload's end")
+    wait_until(lambda: gateway.log().count("reload done") > before, what="the reload's end")

@@ -34,7 +34,7 @@ class Redis:
              "--save", "", "--requirepass", PASSWORD, "--masterauth", PASSWORD, *self.options,
              *(["--replicaof", "127.0.0.1", str(master.port)] if master else [])],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(self.is_up, 10, "redis-server answers")
+        wait_until(self.is_up, what="redis-server answers")
 
     def is_up(self):
         with contextlib.suppress(OSError, ValueError):
@@ -42,7 +42,7 @@ class Redis:
         return False
 
     def connect(self):
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout=3)
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=10)
         if self.tls:
             cert, key, ca = self.tls
             context = ssl.create_default_context(cafile=ca)
@@ -100,7 +100,7 @@ class Sentinel:
 
     NAME = "jwtgate-test"
 
-    def __init__(self, folder, master, quorum=1, down_after_ms=1000, *, password=None, user=None):
+    def __init__(self, folder, master, quorum=1, down_after_ms=3000, *, password=None, user=None):
         """`password`: of its default user, who has all rights.  `user`: a line of its access control list."""
         self.port, self.file, self.password = free_port(), pathlib.Path(folder) / "sentinel.conf", password
         self.file.parent.mkdir(exist_ok=True)
@@ -116,11 +116,11 @@ class Sentinel:
     def start(self):
         self.process = subprocess.Popen(["redis-server", str(self.file), "--sentinel"],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: self.master_port() is not None, 10, "the sentinel answers")
+        wait_until(lambda: self.master_port() is not None, what="the sentinel answers")
 
     def command(self, *words):
         login = [("AUTH", self.password)] if self.password else []
-        return talk(socket.create_connection(("127.0.0.1", self.port), timeout=3), *login, words)
+        return talk(socket.create_connection(("127.0.0.1", self.port), timeout=10), *login, words)
 
     def master_port(self):
         with contextlib.suppress(OSError, ValueError):
@@ -134,7 +134,12 @@ class Sentinel:
         return False
 
     def fail_over(self):
-        return self.command("SENTINEL", "FAILOVER", self.NAME)
+        def is_begun():
+            try:
+                return self.command("SENTINEL", "FAILOVER", self.NAME)
+            except ValueError:  # the replica is not fit yet
+                return False
+        wait_until(is_begun, what="a fail-over")
 
     def kill(self):
         if self.process:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from support import CLOSE, PLAIN_BINARY, Backend, Client, answer, config_for, get, wait_until
+from support import CLOSE, PATIENCE, PLAIN_BINARY, Backend, Client, answer, config_for, get, wait_until
 
 
 def CONFIG(backend, folder):
@@ -112,7 +112,7 @@ def test_a_slow_head_is_cut_even_when_bytes_keep_coming(gateway, backend):
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
 
         def drip():
-            for _ in range(40):
+            for _ in range(400):
                 client.try_send(b"X")
                 client.socket.settimeout(0.05)
                 try:
@@ -120,8 +120,8 @@ def test_a_slow_head_is_cut_even_when_bytes_keep_coming(gateway, backend):
                         return
                 except socket.timeout:
                     pass
-        assert took(drip) < 1.5
-        client.socket.settimeout(3)
+        assert took(drip) < 10
+        client.socket.settimeout(PATIENCE)
         response = client.read()
         assert response is None or response.status == 408
         assert client.is_closed()
@@ -129,14 +129,14 @@ def test_a_slow_head_is_cut_even_when_bytes_keep_coming(gateway, backend):
 
 def test_a_connection_that_says_nothing_is_closed_without_an_answer(gateway, backend):
     with gateway.client() as client:
-        assert took(lambda: client.is_closed(4)) < 2
-        assert client.ended or not client.buffer
+        assert client.is_closed(8)  # without the limit of this test: 10 s
+        assert not client.buffer
 
 
 def test_an_idle_connection_is_closed(gateway, backend):
     with gateway.client() as client:
         assert client.ask(get()).status == 200
-        assert 0.4 < took(lambda: client.is_closed(4)) < 2
+        assert took(client.is_closed) > 0.4
         assert not client.buffer
 
 
@@ -148,12 +148,13 @@ def test_a_stalled_body_is_408(gateway, backend):
         assert client.is_closed()
 
 
-def test_a_slow_body_that_moves_is_not_cut(gateway, backend):
+def test_a_slow_body_that_moves_is_not_cut(start, backend):
+    gateway = start(config_for(backend, server={"timeouts": {"request_body": "2s"}}))
     with gateway.client() as client:
-        client.send(get("/", "Content-Length: 1600", method="POST"))
-        for _ in range(8):
-            time.sleep(0.15)
-            client.send(b"x" * 200)
+        client.send(get("/", "Content-Length: 2400", method="POST"))
+        for _ in range(6):
+            time.sleep(0.5)
+            client.send(b"x" * 400)
         assert client.read("POST").status == 200
 
 
@@ -163,7 +164,8 @@ def test_a_body_below_the_least_rate_is_cut(gateway, backend):
         for _ in range(20):
             time.sleep(0.1)
             client.try_send(b"x")
-        assert client.read("POST").status == 408
+        response = client.read("POST")
+        assert response is not None and response.status == 408
 
 
 def test_an_answer_that_came_before_the_body_is_not_cut(gateway, backend):
@@ -196,7 +198,7 @@ def test_an_answer_that_waits_for_the_body_is_not_held_for_ever(start, backend, 
         wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 1, what="in flight")
         assert client.socket.recv(12) == b"HTTP/1.1 200"
         client.send(b"d")  # after the answer has begun
-        end = time.monotonic() + 5
+        end = time.monotonic() + 20
         while gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 1:
             assert time.monotonic() < end, "the request is held"
             time.sleep(0.2)
@@ -210,13 +212,13 @@ def test_a_body_that_goes_on_after_the_answer_began_is_passed_whole(start, backe
         connection.read_body()
         return b"bc"
     backend.on("/early", early)
-    config = config_for(backend, server={"timeouts": {"request_body": "300ms"}})
-    config["routes"]["all"]["timeouts"] = {"response": "600ms"}
+    config = config_for(backend, server={"timeouts": {"request_body": "1500ms"}})
+    config["routes"]["all"]["timeouts"] = {"response": "3s"}
     gateway = start(config)
     with gateway.client() as client:
         client.send(get("/early", "Content-Length: 4500", method="POST"))
         for _ in range(15):
-            time.sleep(0.1)
+            time.sleep(0.3)
             client.send(b"x" * 300)
         assert client.read("POST").body == b"abc"
     assert len(backend.last().body) == 4500
@@ -237,7 +239,7 @@ def test_a_client_that_does_not_read_is_cut(start, backend):
     with gateway.client(receive_buffer=4096) as client:
         client.send(get("/big"))
         wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 1, what="in flight")
-        wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 0, 4, "the cut")
+        wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 0, what="the cut")
     assert gateway.ask(get()).status == 200
 
 
@@ -248,7 +250,7 @@ def test_a_client_that_sends_but_does_not_read_is_cut(start, backend):
     with gateway.client(receive_buffer=4096) as client:
         client.send(get("/big"))
         wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 1, what="in flight")
-        end = time.monotonic() + 5
+        end = time.monotonic() + 20
         while gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 1:
             assert time.monotonic() < end, "the request is held"
             time.sleep(0.2)
@@ -264,11 +266,10 @@ def test_others_are_served_while_slow_clients_hang(gateway, backend):
         for number in range(40):
             slow.append(Client(gateway.port).send(b"GET / HTTP/1.1\r\nHost: a\r\nX"))
             slow.append(Client(gateway.port).send(get("/", "Content-Length: 100", method="POST") + b"x"))
-        slowest = max(took(lambda: gateway.ask(get("/quick")).status == 200) for _ in range(20))
-        assert slowest < 0.5
+        waits = sorted(took(lambda: gateway.ask(get("/quick")).status == 200) for _ in range(20))
+        assert waits[10] < 0.5, waits
         for client in slow:
-            client.socket.settimeout(4)
-            assert client.is_closed(4) or client.read() is None or client.is_closed(2)
+            assert client.is_closed() or client.read() is None or client.is_closed()
     finally:
         for client in slow:
             client.close()
@@ -290,7 +291,7 @@ def test_over_the_connection_limit_others_wait_and_then_are_served(start, backen
         late.close()
     # Either it waited in the queue of the listener, or it was closed at once.
     assert response is None or response.status in (200, 503)
-    wait_until(lambda: gateway.ask(get()) is not None, 3, "served again")
+    wait_until(lambda: gateway.ask(get()) is not None, what="served again")
 
 
 def test_connections_per_address_are_limited(start, backend):
@@ -311,7 +312,7 @@ def test_connections_per_address_are_limited(start, backend):
     def again():
         response = gateway.ask(get())
         return response is not None and response.status == 200
-    wait_until(again, 3, "the address may connect again")
+    wait_until(again, what="the address may connect again")
 
 
 def test_file_descriptors_at_their_end_do_not_spin_or_crash(start, backend):
@@ -336,7 +337,7 @@ def test_file_descriptors_at_their_end_do_not_spin_or_crash(start, backend):
         except OSError:
             return False
         return response is not None and response.status == 200
-    wait_until(served, 5, "served again")
+    wait_until(served, what="served again")
 
 
 # --- memory ------------------------------------------------------------------------------------

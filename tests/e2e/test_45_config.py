@@ -258,7 +258,7 @@ def test_the_demo_makes_what_it_needs_and_its_lines_work(scratch):
         done = jwtgate("check", "--strict", "-c", scratch / "d" / "jwtgate.jsonc")
         assert done.returncode == 0, done.stderr
         demo.send_signal(signal.SIGTERM)
-        assert demo.wait(10) == 0
+        assert demo.wait(30) == 0
     finally:
         demo.kill()
         demo.wait()

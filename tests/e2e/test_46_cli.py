@@ -77,12 +77,12 @@ def test_what_would_go_to_a_closed_output_goes_nowhere_else(scratch):
     process = subprocess.Popen(["sh", "-c", 'exec "$0" run -c "$1" <&- >&- 2>&-', BINARY, file],
                                env=dict(os.environ, SECRET_1=SECRET))
     try:
-        wait_until(lambda: not_refused(port), 10, "the gateway listens")
+        wait_until(lambda: not_refused(port), what="the gateway listens")
         for fd in range(3):
             assert os.readlink(f"/proc/{process.pid}/fd/{fd}") == "/dev/null"
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
     done = subprocess.run(["sh", "-c", 'exec "$0" fmt "$1" >&-', BINARY, file], stderr=subprocess.PIPE, text=True, timeout=60,
                           check=False)
     assert done.returncode == 3 and "cannot write standard output" in done.stderr, done.stderr

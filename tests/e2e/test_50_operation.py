@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from support import Client, Response, answer, bearer, claims, config_for, get, hs256, wait_until
+from support import PATIENCE, Client, Response, answer, bearer, claims, config_for, get, hs256, wait_until
 
 pytestmark = pytest.mark.threads
 
@@ -91,8 +91,8 @@ process_cpu_seconds_total process_start_time_seconds process_max_fds""".split()
 def test_the_promised_families_are_there(gateway, backend):
     gateway.ask(get("/private", bearer(hs256())))
     gateway.ask(b"nonsense\r\n\r\n")
-    wait_until(lambda: not set(NAMES) - {r.partition("{")[0] for r in gateway.metrics()}, 2,
-               f"missing: {set(NAMES) - {r.partition('{')[0] for r in gateway.metrics()}}")
+    wait_until(lambda: not set(NAMES) - {r.partition("{")[0] for r in gateway.metrics()},
+               what=f"missing: {set(NAMES) - {r.partition('{')[0] for r in gateway.metrics()}}")
 
 
 def test_requests_are_counted_by_route_method_and_code(gateway, backend):
@@ -104,8 +104,8 @@ def test_requests_are_counted_by_route_method_and_code(gateway, backend):
     gateway.ask(get("/private"))
     gateway.ask(get("/", method="BREW"))
     wait_until(lambda: count(route="all", method="GET", code="200") == before[0] + 10, what="ten requests")
-    assert count(route="private", code="401") == before[1] + 1
-    assert count(method="_OTHER") == before[2] + 1
+    wait_until(lambda: count(route="private", code="401") == before[1] + 1, what="the one that was refused")
+    wait_until(lambda: count(method="_OTHER") == before[2] + 1, what="the one with an odd method")
 
 
 def test_broken_requests_are_counted(gateway, backend):
@@ -113,12 +113,12 @@ def test_broken_requests_are_counted(gateway, backend):
     errors = gateway.metric("jwtgate_http_parse_errors_total")
     gateway.ask(get("/", "Bad Name: 1"))
     wait_until(lambda: gateway.metric("jwtgate_http_requests_total", route="-", code="400") == before + 1, what="400")
-    assert gateway.metric("jwtgate_http_parse_errors_total") == errors + 1
+    gateway.wait_for_metric(errors + 1, "jwtgate_http_parse_errors_total")
 
 
 def test_gauges_return_to_zero(gateway, backend):
     release = threading.Event()
-    backend.on("/slow", lambda c: release.wait(5) and answer())
+    backend.on("/slow", lambda c: release.wait(60) and answer())
     with gateway.client() as client:
         client.send(get("/slow"))
         wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") == 1, what="in flight")
@@ -147,7 +147,7 @@ def test_the_access_log_has_the_fields(gateway, backend):
               "user_agent": "tests", "trace_id": "0af7651916cd43dd8448eb211c80319c"}
     assert {k: line.get(k) for k in wanted} == wanted
     for name in ("duration_s", "overhead_s", "upstream_duration_s"):
-        assert 0 <= line[name] < 5
+        assert 0 <= line[name] < 30
     assert line["overhead_s"] <= line["duration_s"]
     assert "secret" not in json.dumps(line)
 
@@ -158,22 +158,24 @@ def test_odd_bytes_stay_one_json_line(gateway, backend):
     ours = response.get("X-Request-Id")
     assert gateway.access_line(request_id=ours)["status"] == response.status
     text = wait_until(lambda: (t := gateway.access_file.read_text(errors="replace")).endswith("\n") and t, what="whole lines")
-    assert [json.loads(line) for line in text.splitlines()][-1]["request_id"] == ours
+    assert ours in [json.loads(line)["request_id"] for line in text.splitlines()]
 
 
 def test_a_client_that_goes_is_logged_as_499(gateway, backend):
-    backend.on("/slow", lambda c: time.sleep(0.3) or answer())
+    release = threading.Event()
+    backend.on("/slow", lambda c: release.wait(60) and answer())
     client = gateway.client().send(get("/slow"))
     backend.last()
     client.reset()
     assert gateway.access_line(outcome="client_gone")["status"] == 499
+    release.set()
 
 
 def test_the_log_is_reopened_on_usr1(start, backend, scratch):
     file = scratch / "access.log"
     gateway = start(config_for(backend, access_log={"path": str(file)}))
     gateway.ask(get("/before"))
-    wait_until(lambda: "/before" in file.read_text(), what="a line")
+    wait_until(lambda: file.exists() and "/before" in file.read_text(), what="a line")
     os.rename(file, scratch / "old.log")
     gateway.signal(signal.SIGUSR1)
     wait_until(file.exists, what="the new file")
@@ -230,80 +232,80 @@ def test_sigterm_under_load_loses_nothing(start, backend):
     threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
     for thread in threads:
         thread.start()
-    time.sleep(0.7)
+    wait_until(lambda: done[0] > 100, what="some load")
     process = gateway.process
     gateway.signal(signal.SIGTERM)
-    assert process.wait(8) == 0
+    assert process.wait(30) == 0
     for thread in threads:
-        thread.join(5)
+        thread.join(40)
     assert not lost, lost[:3]
-    assert done[0] > 50
 
 
 def test_a_request_in_flight_is_finished_and_the_connection_closed(start, backend):
     release = threading.Event()
-    backend.on("/slow", lambda c: release.wait(5) and answer(200, b"late"))
-    gateway = start(config_for(backend))
+    backend.on("/slow", lambda c: release.wait(60) and answer(200, b"late"))
+    gateway = start(config_for(backend, server={"shutdown_grace": "30s"}))
     idle = gateway.client()
     assert idle.ask(get()).status == 200
     client = gateway.client().send(get("/slow"))
     wait_until(lambda: [r for r in backend.requests if r.target == "/slow"], what="in flight")
     gateway.signal(signal.SIGTERM)
-    assert idle.is_closed(2)
-    wait_until(lambda: gateway.admin("/readyz")[0] == 503, 2, "not ready while draining")
+    assert idle.is_closed()
+    wait_until(lambda: gateway.admin("/readyz")[0] == 503, what="not ready while draining")
     assert gateway.admin("/livez")[0] == 200
-    with pytest.raises(OSError):
-        Client(gateway.port, timeout=1).ask(get()).status  # pylint: disable=expression-not-assigned
-        raise OSError
+    wait_until(gateway.is_refusing, what="the closed listener")
     release.set()
     response = client.read()
     assert response.body == b"late" and response.get("Connection") == "close"
     assert client.is_closed()
-    assert gateway.process.wait(5) == 0
+    assert gateway.process.wait(30) == 0
 
 
 def test_the_grace_ends(start, backend):
-    backend.on("/slow", lambda c: time.sleep(4) or answer())
+    release = threading.Event()
+    backend.on("/slow", lambda c: release.wait(60) and answer())
     gateway = start(config_for(backend, server={"shutdown_grace": "500ms"}))
     client = gateway.client().send(get("/slow"))
     backend.last()
     begin = time.monotonic()
     gateway.signal(signal.SIGTERM)
-    assert gateway.process.wait(6) == 0
-    assert 0.3 < time.monotonic() - begin < 3
+    assert gateway.process.wait(30) == 0
+    assert 0.3 < time.monotonic() - begin < 20
+    release.set()
     client.close()
 
 
 def test_systemd_is_told(scratch, start, backend):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(scratch / "notify"))
-        notify.settimeout(5)
+        notify.settimeout(PATIENCE)
         gateway = start(config_for(backend), environment={"NOTIFY_SOCKET": str(scratch / "notify")})
         assert b"READY=1" in notify.recv(1000)
         gateway.signal(signal.SIGTERM)
         assert b"STOPPING=1" in notify.recv(1000)
-        assert gateway.process.wait(5) == 0
+        assert gateway.process.wait(30) == 0
 
 
 def test_the_watchdog_hears_of_loops_that_turn(scratch, start, backend):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(scratch / "notify"))
-        notify.settimeout(5)
+        notify.settimeout(PATIENCE)
         gateway = start(config_for(backend, server={"workers": 2}), environment={
             "NOTIFY_SOCKET": str(scratch / "notify"), "WATCHDOG_USEC": "400000"})
         words = [notify.recv(1000) for _ in range(4)]
         assert words[0].startswith(b"READY=1") and words[1:] == [b"WATCHDOG=1"] * 3, words
         gateway.signal(signal.SIGTERM)
-        assert gateway.process.wait(5) == 0
+        assert gateway.process.wait(30) == 0
 
 
 def test_the_watchdog_of_another_process_is_not_ours(scratch, start, backend):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(scratch / "notify"))
-        notify.settimeout(0.5)
+        notify.settimeout(PATIENCE)
         start(config_for(backend), environment={
             "NOTIFY_SOCKET": str(scratch / "notify"), "WATCHDOG_USEC": "100000", "WATCHDOG_PID": "1"})
         assert notify.recv(1000).startswith(b"READY=1")
+        notify.settimeout(0.5)
         with pytest.raises(socket.timeout):
             notify.recv(1000)
 
@@ -322,7 +324,7 @@ def test_livez_answers_while_the_workers_are_busy(gateway, backend):
         for _ in range(10):
             begin = time.monotonic()
             assert gateway.admin("/livez")[0] == 200
-            assert time.monotonic() - begin < 1
+            assert time.monotonic() - begin < 5
     finally:
         stop.set()
         for thread in threads:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS with clients, as they see it."""
+import contextlib
 import json
 import re
 import signal
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from support import BINARY, Adopted, Client, answer, become_reaper, config_for, free_port, get, wait_until
+from support import (BINARY, PATIENCE, Adopted, Client, answer, become_reaper, config_for, free_port, get,
+                     wait_until)
 from tls_support import DAY, Authority, RawTls, TlsClient, client_context
 
 V = ssl.TLSVersion
@@ -51,7 +53,7 @@ def gateway(module_scratch, shared_backend, files):
     folder = module_scratch / "gateway"
     folder.mkdir()
     gateway = Gateway(folder, tls_config(shared_backend, entry(files["a"]), entry(files["b"], "b.test"),
-                                         server={"workers": 2, "timeouts": {"tls_handshake": "700ms"}},
+                                         server={"workers": 2},
                                          hsts={"max_age": "30d", "include_subdomains": True})).start()
     yield gateway
     gateway.stop()
@@ -148,8 +150,8 @@ def test_openssl_resumes_on_any_worker(gateway, scratch, version):
 
 
 def test_a_load_of_requests_by_wrk(gateway, backend):
-    done = subprocess.run(["wrk", "-t2", "-c20", "-d2s", f"https://127.0.0.1:{gateway.port}/"], capture_output=True, text=True,
-                          timeout=30, check=True)
+    done = subprocess.run(["wrk", "-t2", "-c20", "-d2s", "--timeout", "20s", f"https://127.0.0.1:{gateway.port}/"], capture_output=True, text=True,
+                          timeout=60, check=True)
     assert int(re.search(r"(\d+) requests in", done.stdout).group(1)) > 50, done.stdout
     assert "Non-2xx" not in done.stdout and "Socket errors" not in done.stdout, done.stdout
 
@@ -195,10 +197,11 @@ def test_plain_http_on_the_port_is_told_so(gateway):
         response = client.ask(get("/"))
         assert response.status == 400 and b"https" in response.body
         assert client.is_closed()
-    assert gateway.metric("jwtgate_tls_handshakes_total", result="tls_http_request") >= 1
+    wait_until(lambda: gateway.metric("jwtgate_tls_handshakes_total", result="tls_http_request") >= 1, what="the count")
 
 
-def test_noise_ends_the_connection(gateway):
+def test_noise_ends_the_connection(start, backend, files):
+    gateway = start(tls_config(backend, entry(files["a"]), server={"timeouts": {"tls_handshake": "1s"}}))
     for noise in (b"\x16\x03\x01\x00\x05hello", b"\0" * 500, b"\x80\x2e\x01\x03\x01" + b"x" * 41):
         with Client(gateway.port) as client:
             client.try_send(noise)
@@ -207,20 +210,21 @@ def test_noise_ends_the_connection(gateway):
             assert client.ended
 
 
-def test_a_slow_handshake_ends_at_the_deadline_while_others_are_served(gateway, backend, connect):
+def test_a_slow_handshake_ends_at_the_deadline_while_others_are_served(start, backend, files, authority):
+    gateway = start(tls_config(backend, entry(files["a"]), server={"workers": 2, "timeouts": {"tls_handshake": "4s"}}))
+    begin = time.monotonic()
     silent = [Client(gateway.port) for _ in range(20)]
     for number, client in enumerate(silent):
         if number % 2:
             client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
-    begin = time.monotonic()
-    with connect() as client:
+    with TlsClient(gateway.port, client_context(authority.file)) as client:
         assert client.ask(get("/")).status == 200
-    assert time.monotonic() - begin < 0.6
+    assert time.monotonic() - begin < 4, "it has not waited for the others' end"
     for client in silent:
-        assert client.is_closed(3)
+        assert client.is_closed(9)  # without the limit of this test: 10 s
         client.close()
-    assert time.monotonic() - begin >= 0.5
-    wait_until(lambda: gateway.metric("jwtgate_tls_handshakes_total", result="timeout") >= 20, what="timeouts")
+    assert time.monotonic() - begin >= 3.9
+    gateway.wait_for_metric(20, "jwtgate_tls_handshakes_total", result="timeout")
 
 
 def test_a_hello_byte_by_byte(gateway, backend, authority):
@@ -230,7 +234,7 @@ def test_a_hello_byte_by_byte(gateway, backend, authority):
     with Client(gateway.port) as client:
         client.socket.settimeout(0.05)
         begin = time.monotonic()
-        while time.monotonic() - begin < 5:
+        while time.monotonic() - begin < PATIENCE:
             try:
                 tls.do_handshake()
                 break
@@ -244,7 +248,7 @@ def test_a_hello_byte_by_byte(gateway, backend, authority):
         tls.write(get("/"))
         for byte in outgoing.read():
             client.send(bytes([byte]))
-        client.socket.settimeout(5)
+        client.socket.settimeout(PATIENCE)
         text = b""
         while b"ok" not in text:
             incoming.write(client.socket.recv(65536))
@@ -258,28 +262,37 @@ def test_a_hello_byte_by_byte(gateway, backend, authority):
 # --- what one connection may cost ----------------------------------------------------------------
 
 
-def waits_beside(gateway, authority, flood, seconds=2):
-    """How long requests of a good connection take while `flood` runs over and over."""
-    over, waits = threading.Event(), []
+def check_is_served_beside(gateway, authority, flood, seconds=2):
+    """Requests of a good connection go on while `flood` runs over and over."""
+    over = threading.Event()
 
     def work():
         while not over.is_set():
             flood()
 
     with TlsClient(gateway.port, client_context(authority.file)) as client:
+        alone = usual_wait(client, 0.3)
         threads = [threading.Thread(target=work) for _ in range(2)]
         for thread in threads:
             thread.start()
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            begin = time.monotonic()
-            assert client.ask(get("/")).status == 200
-            waits.append(time.monotonic() - begin)
-            time.sleep(0.005)  # a connection has a limit of requests
-        over.set()
-        for thread in threads:
-            thread.join()
-    return sorted(waits)
+        try:
+            beside = usual_wait(client, seconds)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+    assert beside < 0.3 + 10 * alone, (alone, beside)
+
+
+def usual_wait(client, seconds):
+    """The median of requests, one behind the other."""
+    waits, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        begin = time.monotonic()
+        assert client.ask(get("/")).status == 200
+        waits.append(time.monotonic() - begin)
+        time.sleep(0.005)  # a connection has a limit of requests
+    return sorted(waits)[len(waits) // 2]
 
 
 @pytest.mark.threads
@@ -294,33 +307,40 @@ def test_a_flood_of_new_keys_is_cut_off_and_others_are_served(gateway, backend, 
         client.close()
         assert sent < 100_000
 
-    waits = waits_beside(gateway, authority, flood)
-    assert waits[len(waits) // 2] < 0.3, waits
-    assert gateway.metric("jwtgate_connections_closed_total", listener="public", reason="limit") > before
+    check_is_served_beside(gateway, authority, flood)
+    wait_until(lambda: gateway.metric("jwtgate_connections_closed_total", listener="public", reason="limit") > before,
+               what="the count")
 
 
 @pytest.mark.threads
 def test_handshakes_under_way_are_limited_and_silent_clients_make_room(start, backend, files, authority):
-    config = tls_config(backend, entry(files["a"]), server={"workers": 1, "limits": {"tls_handshakes": 8}})
+    config = tls_config(backend, entry(files["a"]), server={
+        "workers": 1, "limits": {"tls_handshakes": 8}, "timeouts": {"tls_handshake": "1m"}})
     config["listeners"]["plain"] = {"address": f"127.0.0.1:{free_port()}"}
     gateway = start(config)
-    port = int(config["listeners"]["public"]["address"].rsplit(":", 1)[1])
-    with TlsClient(port, client_context(authority.file)) as before:
-        silent = [Client(port) for _ in range(12)]
-        wait_until(lambda: gateway.metric("jwtgate_tls_handshake_limit_total") >= 1, what="the limit")
-        assert gateway.metric("jwtgate_tls_handshakes_in_flight") <= 8
-        assert "at the limit of TLS handshakes" in gateway.log()
-        begin = time.monotonic()
-        assert before.ask(get("/")).status == 200  # who is in is served
-        with Client(int(config["listeners"]["plain"]["address"].rsplit(":", 1)[1])) as plain:
-            assert plain.ask(get("/")).status == 200  # and who needs no handshake
-        assert time.monotonic() - begin < 0.9
-        with TlsClient(port, client_context(authority.file)) as late:  # when the silent ones' second is over
-            assert late.ask(get("/")).status == 200
-        assert time.monotonic() - begin < 5
-        for client in silent:
-            client.close()
-        wait_until(lambda: gateway.metric("jwtgate_tls_handshakes_in_flight") == 0, what="no handshake")
+
+    def is_served_beside_silent_ones(before):
+        """Sooner than the second after which silent ones make room (on a busy machine: in one try of some)."""
+        with contextlib.ExitStack() as silent:
+            count = gateway.metric("jwtgate_tls_handshake_limit_total")
+            begin = time.monotonic()
+            for _ in range(12):
+                silent.enter_context(gateway.client())
+            wait_until(lambda: gateway.metric("jwtgate_tls_handshake_limit_total") > count, what="the limit")
+            assert gateway.metric("jwtgate_tls_handshakes_in_flight") <= 8
+            assert before.ask(get("/")).status == 200  # who is in is served
+            with Client(int(config["listeners"]["plain"]["address"].rsplit(":", 1)[1])) as plain:
+                assert plain.ask(get("/")).status == 200  # and who needs no handshake
+            is_soon = time.monotonic() - begin < 0.9
+            with TlsClient(gateway.port, client_context(authority.file)) as late:  # when the silent ones' second is over
+                assert late.ask(get("/")).status == 200
+            assert time.monotonic() - begin < 20
+        gateway.wait_for_metric(0, "jwtgate_tls_handshakes_in_flight")
+        return is_soon
+
+    with TlsClient(gateway.port, client_context(authority.file)) as before:
+        assert any(is_served_beside_silent_ones(before) for _ in range(10))
+    assert gateway.logged("at the limit of TLS handshakes")
 
 
 def test_a_flood_of_tiny_records_does_not_keep_others_waiting(gateway, backend, authority):
@@ -332,8 +352,7 @@ def test_a_flood_of_tiny_records_does_not_keep_others_waiting(gateway, backend, 
                 break
         client.close()
 
-    waits = waits_beside(gateway, authority, flood)
-    assert waits[len(waits) // 2] < 0.3, waits
+    check_is_served_beside(gateway, authority, flood)
 
 
 def test_new_keys_now_and_then_are_fine(gateway, backend):
@@ -363,7 +382,7 @@ def test_large_bodies_both_ways(gateway, backend, connect):
 def test_a_client_that_reads_slowly_gets_all(gateway, backend, authority):
     body = b"0123456789abcdef" * 65536 * 4  # 4 MiB
     backend.on("/big", answer(200, body))
-    with TlsClient(gateway.port, client_context(authority.file), receive_buffer=8192, timeout=20) as client:
+    with TlsClient(gateway.port, client_context(authority.file), receive_buffer=8192) as client:
         client.send(get("/big"))
         time.sleep(0.5)
         response = client.read()
@@ -478,14 +497,14 @@ def test_who_waits_for_a_handshake_is_not_lost(start, backend, files, authority,
         thread.join()
     assert [answer for answer in answers if answer[0] != 200] == [] and len(answers) == 20, answers
     if how == "upgrade":
-        done = wait_until(lambda: re.search(r" upgrade done: .* pid=(\d+)", gateway.log()), 20, "the upgrade")
+        done = wait_until(lambda: re.search(r" upgrade done: .* pid=(\d+)", gateway.log()), what="the upgrade")
         gateway.process = Adopted(int(done.group(1)))
     else:
         assert {answer[1] for answer in answers} == {"close"}
         with pytest.raises(ConnectionRefusedError):
             Client(port)
     if how != "removal":
-        assert old.wait(10) == 0
+        assert old.wait(30) == 0
     for client in silent:
         client.close()
 
@@ -674,4 +693,5 @@ def test_why_a_client_was_refused_is_counted(demanding, authority):
     with pytest.raises((ssl.SSLError, ConnectionError)):
         TlsClient(demanding["require"].port,
                   client_context(authority.file, versions=(V.TLSv1_2, V.TLSv1_2))).close()
-    assert demanding["require"].metric("jwtgate_tls_handshakes_total", result="tls_certificate_missing") >= 1
+    wait_until(lambda: demanding["require"].metric("jwtgate_tls_handshakes_total", result="tls_certificate_missing") >= 1,
+               what="the count")

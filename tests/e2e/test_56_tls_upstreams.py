@@ -4,7 +4,6 @@ import json
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
 
@@ -117,7 +116,7 @@ def test_large_bodies_both_ways(start, serve, authority):
     backend.on("/echo", lambda connection: answer(200, connection.read_body()))
     gateway = start(config_to(backend, ca_file=str(authority.file)))
     body = bytes(range(256)) * 4096 * 8  # 8 MiB
-    with gateway.client(timeout=20) as client:
+    with gateway.client() as client:
         sender = threading.Thread(target=client.send, args=(get("/echo", method="POST", body=body),))
         sender.start()
         response = client.read()
@@ -224,9 +223,7 @@ def test_an_upstream_that_is_silent_in_the_handshake(start, authority):
         silent.listen(5)
         gateway = start(config_to(None, f"127.0.0.1:{silent.getsockname()[1]}", ca_file=str(authority.file),
                                   timeouts={"connect": "300ms"}))
-        begin = time.monotonic()
         refused(gateway, "tls_timeout")
-        assert time.monotonic() - begin < 3
 
 
 def test_another_target_is_tried(start, serve, authority, stranger):

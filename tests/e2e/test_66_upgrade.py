@@ -13,7 +13,7 @@ import threading
 import time
 
 import pytest
-from support import (AUDIENCE, BINARY, ISSUER, SECRET, Adopted, Backend, Client, Response, RsaKey, answer, bearer,
+from support import (AUDIENCE, BINARY, ISSUER, PATIENCE, SECRET, Adopted, Backend, Client, Response, RsaKey, answer, bearer,
                      become_reaper, claims, config_for, free_port, get, hs256, wait_until)
 
 pytestmark = pytest.mark.threads
@@ -78,7 +78,7 @@ def run_loads(port, work, count=3):
         for load in loads:
             load.ended = True
         for load in loads:
-            load.join(10)
+            load.join(40)
     assert not any(load.wrong for load in loads), [load.wrong for load in loads]
     return sum(load.count for load in loads)
 
@@ -98,7 +98,7 @@ def test_nobody_notices(start, backend, program):
             replace(program)
             old = gateway.upgrade()
             assert not wrong(), wrong()
-            assert old.wait(10) == 0
+            assert old.wait(30) == 0
             assert gateway.is_ready()
             time.sleep(0.1)
             assert not wrong(), wrong()
@@ -118,7 +118,7 @@ def test_the_number_of_workers_may_change(start, backend, before, after):
         for workers in (after, before, after):
             config["server"]["workers"] = workers
             gateway.file.write_text(json.dumps(config))
-            assert gateway.upgrade().wait(10) == 0
+            assert gateway.upgrade().wait(30) == 0
             assert not wrong(), wrong()
 
     run_loads(gateway.port, work, 2)
@@ -135,14 +135,14 @@ def test_who_waits_in_a_queue_is_served(start, backend):
         client.send(get("/x"))
     gateway.signal(signal.SIGCONT)
     assert [client.read().status for client in clients] == [200] * 40
-    done = wait_until(lambda: re.search(r" upgrade done: .* pid=(\d+)", gateway.log()), 20, "the upgrade")
-    assert gateway.process.wait(10) == 0
+    done = wait_until(lambda: re.search(r" upgrade done: .* pid=(\d+)", gateway.log()), what="the upgrade")
+    assert gateway.process.wait(30) == 0
     gateway.process = Adopted(int(done.group(1)))
 
 
 def test_requests_in_flight_are_finished_by_the_old_process(start, backend):
     release = threading.Event()
-    backend.on("/slow", lambda c: release.wait(10) and answer(200, b"late"))
+    backend.on("/slow", lambda c: release.wait(60) and answer(200, b"late"))
     gateway = start(config_for(backend))
     with gateway.client() as client:
         client.send(get("/slow"))
@@ -154,7 +154,7 @@ def test_requests_in_flight_are_finished_by_the_old_process(start, backend):
         release.set()
         response = client.read()
         assert response.body == b"late" and response.get("Connection") == "close"
-    assert old.wait(5) == 0
+    assert old.wait(30) == 0
 
 
 @pytest.mark.parametrize("what, why", [
@@ -170,7 +170,7 @@ def test_a_program_that_does_not_start_changes_nothing(start, backend, program, 
     assert why in gateway.log()
     assert gateway.ask(get("/x")).status == 200 and gateway.is_ready()
     replace(program)
-    assert gateway.upgrade().wait(10) == 0
+    assert gateway.upgrade().wait(30) == 0
     assert gateway.ask(get("/x")).status == 200
 
 
@@ -178,7 +178,7 @@ def test_a_program_that_never_says_that_it_is_ready_is_ended(start, backend, pro
     gateway = start(config_for(backend, server={"startup_timeout": "100ms"}), binary=str(program))
     replace(program, "#!/bin/sh\necho $$ > pid\nexec sleep 60\n")
     gateway.signal(signal.SIGUSR2)
-    gateway.logged("upgrade failed: this process goes on", 20)
+    gateway.logged("upgrade failed: this process goes on")
     assert "not ready in time" in gateway.log()
     with pytest.raises(ProcessLookupError):
         os.kill(int((gateway.folder / "pid").read_text()), 0)
@@ -194,7 +194,7 @@ def test_a_bad_configuration_changes_nothing_and_says_where(start, backend):
     assert re.search(r"jwtgate\.jsonc:1:\d+: error", gateway.log()) and "it ended with 1" in gateway.log()
     assert gateway.ask(get("/x")).status == 200
     gateway.file.write_text(json.dumps(config))
-    assert gateway.upgrade().wait(10) == 0
+    assert gateway.upgrade().wait(30) == 0
 
 
 def test_who_is_less_ready_does_not_take_over(start, backend):
@@ -209,7 +209,7 @@ def test_who_is_less_ready_does_not_take_over(start, backend):
     gateway = start(config)
     server.stop()
     gateway.signal(signal.SIGUSR2)
-    gateway.logged("upgrade failed: this process goes on", 10)
+    gateway.logged("upgrade failed: this process goes on")
     assert "not ready in time missing=jwks/corporate" in gateway.log()
     assert gateway.is_ready()
 
@@ -222,13 +222,12 @@ def test_the_configuration_may_change_with_the_program(start, backend):
                             "renamed": config["listeners"]["public"]}
     changed["routes"] = {"b": {"match": {"path_prefix": "/b"}, "upstream": "backend", "auth": "none"}}
     gateway.file.write_text(json.dumps(changed))
-    assert gateway.upgrade().wait(10) == 0
+    assert gateway.upgrade().wait(30) == 0
     assert [gateway.ask(get(path)).status for path in ("/b", "/x")] == [200, 404]
     gateway.file.write_text(json.dumps({**changed, "listeners": {"other": changed["listeners"]["other"]}}))
-    assert gateway.upgrade().wait(10) == 0
+    assert gateway.upgrade().wait(30) == 0
     gateway.logged("a socket that no listener has is closed")
-    with pytest.raises(ConnectionRefusedError):
-        gateway.client()
+    wait_until(gateway.is_refusing, what="the closed socket")
 
 
 def test_revocations_in_the_local_store_outlive_it(start, backend, scratch):
@@ -250,11 +249,11 @@ def test_revocations_in_the_local_store_outlive_it(start, backend, scratch):
 
     assert [status(token) for token in (first, second, third)] == [200] * 3
     revoke("first")
-    wait_until(lambda: status(first) == 401, 5, "the first is revoked")
-    assert gateway.upgrade().wait(10) == 0
+    wait_until(lambda: status(first) == 401, what="the first is revoked")
+    assert gateway.upgrade().wait(30) == 0
     assert [status(token) for token in (first, second, third)] == [401, 200, 200]
     revoke("second")
-    wait_until(lambda: status(second) == 401, 5, "the second is revoked")
+    wait_until(lambda: status(second) == 401, what="the second is revoked")
     assert status(third) == 200
 
 
@@ -271,7 +270,7 @@ def test_ports_that_the_kernel_chose_stay(start, backend):
         return wait_until(found, what="the listener is in the log")
 
     ports(1)
-    assert gateway.upgrade().wait(10) == 0
+    assert gateway.upgrade().wait(30) == 0
     assert len(set(ports(2))) == 1
 
 
@@ -286,32 +285,32 @@ def test_signals_in_the_middle(start, backend, program):
     gateway.signal(signal.SIGUSR2)
     gateway.file.write_text(json.dumps(changed))
     gateway.signal(signal.SIGHUP)
-    done = wait_until(lambda: re.search(r" upgrade done: .* pid=(\d+)", gateway.log()), 20, "the upgrade")
-    assert gateway.process.wait(10) == 0
+    done = wait_until(lambda: re.search(r" upgrade done: .* pid=(\d+)", gateway.log()), what="the upgrade")
+    assert gateway.process.wait(30) == 0
     gateway.process = Adopted(int(done.group(1)))
-    wait_until(lambda: gateway.ask(get("/x")).status == 404, 5, "the new configuration")
+    wait_until(lambda: gateway.ask(get("/x")).status == 404, what="the new configuration")
     gateway.signal(signal.SIGHUP)
     gateway.signal(signal.SIGUSR2)
-    assert wait_until(lambda: len(re.findall(r" upgrade done: .* pid=(\d+)", gateway.log())) == 2, 20, "the second")
-    assert gateway.process.wait(10) == 0
+    assert wait_until(lambda: len(re.findall(r" upgrade done: .* pid=(\d+)", gateway.log())) == 2, what="the second")
+    assert gateway.process.wait(30) == 0
     gateway.process = Adopted(int(re.findall(r" upgrade done: .* pid=(\d+)", gateway.log())[-1]))
     replace(program, "#!/bin/sh\necho $$ > pid\nexec sleep 60\n")
     gateway.signal(signal.SIGUSR2)
-    pid = int(wait_until(lambda: (gateway.folder / "pid").exists() and (gateway.folder / "pid").read_text(), 5, "it"))
+    pid = int(wait_until(lambda: (gateway.folder / "pid").exists() and (gateway.folder / "pid").read_text(), what="it"))
     gateway.stop()
-    assert Adopted(pid).wait(5) == -signal.SIGTERM
+    assert Adopted(pid).wait(30) == -signal.SIGTERM
 
 
 def test_systemd_is_told_who_serves(start, scratch, backend):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(scratch / "notify"))
-        notify.settimeout(10)
+        notify.settimeout(PATIENCE)
         gateway = start(config_for(backend), environment={"NOTIFY_SOCKET": str(scratch / "notify")})
         assert b"READY=1" in notify.recv(1000)
         old = gateway.upgrade()
         words = [notify.recv(1000), notify.recv(1000)]
         assert b"MAINPID=%d" % gateway.process.pid in words and any(b"READY=1" in word for word in words), words
-        assert old.wait(5) == 0
+        assert old.wait(30) == 0
         gateway.signal(signal.SIGHUP)
         word = notify.recv(1000)
         assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=\d+", word), word
@@ -364,15 +363,15 @@ def test_a_socket_of_a_service_manager(start, backend, workers):
         early = Client(listener.getsockname()[1]).send(get("/early"))
         launch(gateway, [listener])
         assert early.read().status == 200
-        wait_until(gateway.is_ready, 10, "ready")
+        wait_until(gateway.is_ready, what="ready")
         assert all(gateway.ask(get("/x")).status == 200 for _ in range(20))
         early.close()
         gateway.stop()
         late = Client(listener.getsockname()[1]).send(get("/late"))
         launch(gateway, [listener])
         assert late.read().status == 200, "it waited while nobody served"
-        wait_until(gateway.is_ready, 10, "ready")
-        assert gateway.upgrade().wait(10) == 0
+        wait_until(gateway.is_ready, what="ready")
+        assert gateway.upgrade().wait(30) == 0
         assert gateway.ask(get("/x")).status == 200
         late.close()
 
@@ -381,7 +380,7 @@ def test_sockets_for_somebody_else_are_left_alone(start, backend):
     listener, gateway = activated(start, backend, 1)
     with listener:
         launch(gateway, [listener], OFFSET="1")
-        assert gateway.process.wait(10) == 1
+        assert gateway.process.wait(30) == 1
         assert "cannot listen listener=public" in gateway.log()
         gateway.process = None
 
@@ -395,6 +394,6 @@ def test_what_is_no_listening_socket_is_refused(start, backend, environment, wor
     listener, gateway = activated(start, backend, 1)
     with listener:
         launch(gateway, [listener], **environment)
-        assert gateway.process.wait(10) == 1
+        assert gateway.process.wait(30) == 1
         assert word in gateway.log()
         gateway.process = None

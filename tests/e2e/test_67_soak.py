@@ -46,7 +46,7 @@ def backends(module_scratch):
     (folder / "conf").write_text(NGINX.format(folder=folder, servers=servers))
     with subprocess.Popen(["nginx", "-p", str(folder), "-c", str(folder / "conf")]) as process:
         for port in ports:
-            wait_until(lambda: is_open(port), 5, "nginx")
+            wait_until(lambda: is_open(port), what="nginx")
         yield [f"127.0.0.1:{port}" for port in ports]
         process.terminate()
 
@@ -147,7 +147,7 @@ def change(gateway, config, expected, word):
     write(gateway, config)
     expected.append(word)
     gateway.signal(signal.SIGHUP)
-    after = wait_until(lambda: counts(gateway) != before and counts(gateway), 20, "the end of a reload")
+    after = wait_until(lambda: counts(gateway) != before and counts(gateway), what="the end of a reload")
     assert after[0] - before[0] == (0 if word == expected[0] else 1), gateway.log()[-2000:]
     expected[:] = [word]
 
@@ -184,7 +184,7 @@ def test_upgrades(start, backends):
 
     def work():
         for _ in range(UPGRADES):
-            assert gateway.upgrade().wait(20) == 0
+            assert gateway.upgrade().wait(30) == 0
             time.sleep(SECONDS / 12)
             memory.append(gateway.rss_kib())
 
@@ -200,14 +200,14 @@ def test_restarts_behind_a_socket_of_a_service_manager(start, backends):
         config["listeners"]["public"]["address"] = "127.0.0.1:%d" % listener.getsockname()[1]
         gateway = start(config, begin=False)
         launch(gateway, [listener])
-        wait_until(gateway.is_ready, 20, "ready")
+        wait_until(gateway.is_ready, what="ready")
 
         def work():
             for _ in range(RESTARTS):
                 gateway.signal(signal.SIGTERM)
-                assert gateway.process.wait(20) == 0
+                assert gateway.process.wait(30) == 0
                 launch(gateway, [listener])
-                wait_until(gateway.is_ready, 20, "ready")
+                wait_until(gateway.is_ready, what="ready")
                 time.sleep(SECONDS / 12)
 
         print(f"\n{RESTARTS} drains after SIGTERM, and restarts")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from support import CLOSE, Client, answer, config_for, get, wait_until
+from support import CLOSE, PATIENCE, Client, answer, config_for, get, wait_until
 
 pytestmark = pytest.mark.threads
 
@@ -24,7 +24,7 @@ def is_quiet(gateway):
 
 def check_alive(gateway):
     assert gateway.ask(get("/alive")).status == 200
-    wait_until(lambda: is_quiet(gateway), 5, "nothing is left")
+    wait_until(lambda: is_quiet(gateway), what="nothing is left")
 
 
 def hold(seconds=0.3):
@@ -89,6 +89,7 @@ def test_the_client_goes(gateway, backend, moment, how):
             client.try_send(data)
         except OSError:
             pass
+        client.socket.settimeout(PATIENCE)
         clients.append(client)
     if until == "request":
         wait_until(lambda: len(backend.requests) >= 1, what="the request at the backend")
@@ -193,7 +194,7 @@ DRAIN_MOMENTS = {
 def test_the_gateway_goes(start, backend, moment):
     scripts(backend)
     data, wanted = DRAIN_MOMENTS[moment]
-    gateway = start(config_for(backend, server={"shutdown_grace": "1s"}))
+    gateway = start(config_for(backend, server={"shutdown_grace": "20s" if wanted else "1s"}))
     with gateway.client() as client:
         client.send(data)
         if wanted:
@@ -204,7 +205,7 @@ def test_the_gateway_goes(start, backend, moment):
         if wanted:
             response = client.read()
             assert response.status == wanted and response.complete
-        assert gateway.process.wait(5) == 0
+        assert gateway.process.wait(30) == 0
 
 
 def test_everybody_comes_and_goes_at_random(gateway, backend):

@@ -57,7 +57,7 @@ def test_a_withdrawn_key_and_its_tokens_are_dead_at_the_next_refresh(start, back
     for _ in range(4):
         assert status(gateway, token) == 200
     publish(issuer, keys[1])
-    wait_until(lambda: gateway.metric("jwtgate_jwks_keys", provider="corp") == 1, 4, "the new set")
+    wait_until(lambda: gateway.metric("jwtgate_jwks_keys", provider="corp") == 1, what="the new set")
     for _ in range(8):
         response = gateway.ask(get("/", bearer(token)))
         assert response.status == 401
@@ -76,7 +76,7 @@ def test_a_server_that_says_not_modified_is_believed(start, backend, issuer, key
     gateway = start(config(backend, issuer))
     token = keys[0].token()
     assert status(gateway, token) == 200
-    wait_until(lambda: fetches(gateway, result="not_modified") >= 2, 5, "revalidations")
+    wait_until(lambda: fetches(gateway, result="not_modified") >= 2, what="revalidations")
     assert status(gateway, token) == 200
     assert fetches(gateway, result="ok") == 1
 
@@ -84,7 +84,7 @@ def test_a_server_that_says_not_modified_is_believed(start, backend, issuer, key
 def test_cache_control_shortens_the_life_of_a_set(start, backend, issuer, keys):
     publish(issuer, keys[0], fields=["Cache-Control: public, max-age=1"])
     gateway = start(config(backend, issuer, {"ttl": "1h"}))
-    wait_until(lambda: fetches(gateway, result="ok") >= 3, 5, "refreshes")
+    wait_until(lambda: fetches(gateway, result="ok") >= 3, what="refreshes")
 
 
 def drip(connection):
@@ -138,14 +138,14 @@ def test_the_last_good_set_serves_through(fault, start, backend, issuer, keys):
     assert status(gateway, token) == 200
     before = gateway.rss_kib()
     issuer.on("/keys", script)
-    wait_until(lambda: fetches(gateway, result=result) >= 1, 8, f"a fetch with {result}")
+    wait_until(lambda: fetches(gateway, result=result) >= 1, what=f"a fetch with {result}")
     assert status(gateway, token) == 200
     assert status(gateway, keys[0].token()) == 200
     assert status(gateway, keys[1].token()) in (401, 503)
     assert not any(r.target == "/elsewhere" for r in issuer.requests)
     assert gateway.rss_kib() - before < 60_000
     publish(issuer, keys[0], keys[1])
-    wait_until(lambda: status(gateway, keys[1].token()) == 200, 8, "the server is back")
+    wait_until(lambda: status(gateway, keys[1].token()) == 200, what="the server is back")
 
 
 def test_unusable_keys_are_skipped_and_counted(start, backend, issuer, keys):
@@ -163,7 +163,7 @@ def test_of_two_keys_with_one_kid_the_first_serves_on(start, backend, issuer, ke
     gateway = start(config(backend, issuer))
     assert status(gateway, keys[0].token()) == 200
     publish(issuer, keys[0], {**keys[1].jwk(), "kid": "key-0"})
-    wait_until(lambda: gateway.metric("jwtgate_jwks_keys_skipped") == 1, 5, "the set with the double")
+    wait_until(lambda: gateway.metric("jwtgate_jwks_keys_skipped") == 1, what="the set with the double")
     assert status(gateway, keys[0].token()) == 200
     assert status(gateway, keys[1].token(kid="key-0")) == 401
 
@@ -180,7 +180,7 @@ def test_a_certificate_that_expires_in_mid_life_leaves_the_last_good_set(start, 
                                ca_file=str(ca_file), allow_http=False))
         assert status(gateway, keys[0].token()) == 200
         server.context.load_cert_chain(expired_file, scratch / "bad" / "key.pem")
-        wait_until(lambda: fetches(gateway, result="tls") >= 1, 8, "a fetch with the expired certificate")
+        wait_until(lambda: fetches(gateway, result="tls") >= 1, what="a fetch with the expired certificate")
         assert status(gateway, keys[0].token()) == 200
         assert status(gateway, keys[1].token()) in (401, 503)
     finally:
@@ -191,19 +191,19 @@ def test_a_certificate_that_expires_in_mid_life_leaves_the_last_good_set(start, 
 def test_a_server_that_goes_away_in_mid_life_and_comes_back(start, backend, keys):
     server = Backend()
     publish(server, keys[0])
-    gateway = start(config(backend, server, {"ttl": "1s", "stale_if_error": "3s"}))
+    gateway = start(config(backend, server, {"ttl": "1s", "stale_if_error": "6s"}))
     token = keys[0].token()
     assert status(gateway, token) == 200
     server.stop()
-    wait_until(lambda: fetches(gateway, result="connect") >= 1, 8, "a fetch that fails")
+    wait_until(lambda: fetches(gateway, result="connect") >= 1, what="a fetch that fails")
     assert status(gateway, token) == 200
-    response = wait_until(lambda: (r := gateway.ask(get("/", bearer(token)))).status == 503 and r, 10,
-                          "the end of stale_if_error")
+    response = wait_until(lambda: (r := gateway.ask(get("/", bearer(token)))).status == 503 and r,
+                          what="the end of stale_if_error")
     assert response.get("Retry-After") and response.get("WWW-Authenticate") is None
     assert gateway.metric("jwtgate_jwks_keys", provider="corp") == 0
     again = Backend(server.port)
     publish(again, keys[0])
-    wait_until(lambda: status(gateway, token) == 200, 10, "the server is back")
+    wait_until(lambda: status(gateway, token) == 200, what="the server is back")
     again.stop()
 
 
@@ -216,8 +216,8 @@ def test_a_server_that_is_down_at_the_start_is_waited_for(start, backend, keys):
     later = Later()
     later.port = port
     gateway = start(config(backend, later, server={"startup_timeout": "300ms"}), wait=False)
-    wait_until(lambda: "listening" in gateway.log(), 10, "the listeners open all the same")
-    response = wait_until(lambda: gateway.ask(get("/", bearer(keys[0].token()))), 5)
+    gateway.listens()
+    response = wait_until(lambda: gateway.ask(get("/", bearer(keys[0].token()))))
     assert response.status == 503 and response.get("Retry-After")
     assert response.get("WWW-Authenticate") is None
     assert gateway.ask(get("/open")).status == 200
@@ -225,7 +225,7 @@ def test_a_server_that_is_down_at_the_start_is_waited_for(start, backend, keys):
     assert code == 503 and "[-]jwks/corp" in text
     server = Backend(port)
     publish(server, keys[0])
-    wait_until(lambda: status(gateway, keys[0].token()) == 200, 10, "the keys arrive")
+    wait_until(lambda: status(gateway, keys[0].token()) == 200, what="the keys arrive")
     assert gateway.admin("/readyz")[0] == 200
     server.stop()
 
@@ -233,15 +233,15 @@ def test_a_server_that_is_down_at_the_start_is_waited_for(start, backend, keys):
 @pytest.mark.threads
 def test_a_server_that_is_down_for_too_long(start, backend, issuer, keys):
     publish(issuer, keys[0])
-    gateway = start(config(backend, issuer, {"ttl": "1s", "stale_if_error": "2s"}))
+    gateway = start(config(backend, issuer, {"ttl": "1s", "stale_if_error": "4s"}))
     token = keys[0].token()
     assert status(gateway, token) == 200
     issuer.on("/keys", answer(500))
     started = time.monotonic()
-    wait_until(lambda: status(gateway, token) == 503, 8, "the end of stale_if_error")
-    assert 1.0 < time.monotonic() - started < 6
+    wait_until(lambda: status(gateway, token) == 503, what="the end of stale_if_error")
+    assert 1.0 < time.monotonic() - started < 20
     publish(issuer, keys[0])
-    wait_until(lambda: status(gateway, token) == 200, 10, "the server is back")
+    wait_until(lambda: status(gateway, token) == 200, what="the server is back")
 
 
 def test_the_keys_of_the_last_run_serve_while_the_server_is_down(start, backend, issuer, keys, scratch):
@@ -258,14 +258,14 @@ def test_the_keys_of_the_last_run_serve_while_the_server_is_down(start, backend,
     gateway.stop()
     files[0].write_text("{\"keys\":[]}")
     gateway = start({**settings, "server": {**settings["server"], "startup_timeout": "100ms"}}, wait=False)
-    wait_until(lambda: "keys on disk are not used" in gateway.log(), 5, "the bad file is refused")
-    wait_until(lambda: "listening" in gateway.log(), 5)
+    gateway.logged("keys on disk are not used")
+    gateway.listens()
     assert status(gateway, keys[0].token()) == 503
     gateway.stop()
     files[0].write_bytes(key_set(keys[0]))
     os.utime(files[0], (1, 1))
     gateway = start({**settings, "server": {**settings["server"], "startup_timeout": "100ms"}}, wait=False)
-    wait_until(lambda: "listening" in gateway.log(), 5)
+    gateway.listens()
     assert status(gateway, keys[0].token()) == 503
 
 
@@ -274,20 +274,20 @@ def test_the_copy_on_disk_is_written_when_keys_change_and_only_then(start, backe
     folder.mkdir()
     publish(issuer, keys[0])
     gateway = start(config(backend, issuer, server={"cache_dir": str(folder)}))
-    file = wait_until(lambda: next(iter(folder.glob("*.json")), None), 5, "the copy")
+    file = wait_until(lambda: next(iter(folder.glob("*.json")), None), what="the copy")
     first = file.stat()
-    wait_until(lambda: fetches(gateway, result="ok") >= 3, 10, "refreshes")
+    wait_until(lambda: fetches(gateway, result="ok") >= 3, what="refreshes")
     same = file.stat()
     assert same.st_ino == first.st_ino and same.st_mtime > first.st_mtime, "confirmed, not written"
     publish(issuer, keys[0], keys[1])
-    wait_until(lambda: file.stat().st_ino != first.st_ino, 10, "another file in its place")
+    wait_until(lambda: file.stat().st_ino != first.st_ino, what="another file in its place")
     assert json.loads(file.read_text()) == json.loads(key_set(keys[0], keys[1]))
     file.unlink()
-    wait_until(file.exists, 10, "it is there again")
+    wait_until(file.exists, what="it is there again")
     file.unlink()
     folder.rmdir()
     publish(issuer, keys[1])
-    gateway.logged("cannot keep the keys on disk", 10)
+    gateway.logged("cannot keep the keys on disk")
     assert status(gateway, keys[1].token()) == 200
     assert not list(scratch.glob("cache/*"))
 
@@ -295,8 +295,8 @@ def test_the_copy_on_disk_is_written_when_keys_change_and_only_then(start, backe
 def test_a_signal_ends_the_wait_at_the_start(start, backend, issuer):
     issuer.on("/keys", hang)
     gateway = start(config(backend, issuer, server={"startup_timeout": "60s"}), wait=False)
-    wait_until(lambda: issuer.requests, 5, "the fetch")
-    gateway.stop(seconds=3)
+    wait_until(lambda: issuer.requests, what="the fetch")
+    gateway.stop(seconds=20)
 
 
 @pytest.mark.threads
@@ -313,7 +313,7 @@ def test_many_requests_with_a_new_kid_cause_one_fetch(start, backend, issuer, ke
 
     issuer.on("/keys", slow)
     issuer.requests.clear()
-    clients = [Client(gateway.port, timeout=10) for _ in range(1000)]
+    clients = [Client(gateway.port) for _ in range(1000)]
     tokens = [keys[1].token() for _ in range(8)]
     for i, client in enumerate(clients):
         client.send(get("/", bearer(tokens[i % 8])))
@@ -344,7 +344,7 @@ def test_random_kids_cause_few_fetches_and_disturb_nobody(start, backend, issuer
     token = keys[1].token()
     head, payload, signature = token.split(".")
     with gateway.client() as client:
-        while time.monotonic() - started < 3:
+        while time.monotonic() - started < 3 or count <= 50:
             fields = {"alg": "RS256", "typ": "JWT", "kid": f"random-{count}"}
             code = client.ask(get("/", bearer(f"{b64(fields)}.{payload}.{signature}"))).status
             assert code == 401
@@ -352,7 +352,7 @@ def test_random_kids_cause_few_fetches_and_disturb_nobody(start, backend, issuer
     stop.set()
     thread.join()
     assert not failures
-    assert count > 50 and 1 <= len(issuer.requests) <= 4
+    assert 1 <= len(issuer.requests) <= 2 + (time.monotonic() - started), "at most one in min_refresh"
     assert gateway.rss_kib() - before < 40_000
 
 
@@ -377,7 +377,7 @@ def test_a_failed_fetch_does_not_make_a_kid_unknown(start, backend, issuer, keys
     token = keys[1].token()
     assert status(gateway, token) == 503
     publish(issuer, keys[0], keys[1])
-    wait_until(lambda: status(gateway, token) == 200, 5, "the key")
+    wait_until(lambda: status(gateway, token) == 200, what="the key")
 
 
 @pytest.mark.parametrize("reason", ["all_replaced", "kid_reused", "key_shrunk"])
@@ -385,12 +385,12 @@ def test_a_suspicious_set_is_counted_and_held(reason, start, backend, issuer, ke
     old, new = {"all_replaced": (keys[0], keys[1]), "kid_reused": (keys[0], RsaKey("key-0")),
                 "key_shrunk": (RsaKey("key-0", 3072), keys[0])}[reason]
     publish(issuer, old)
-    gateway = start(config(backend, issuer, {"min_refresh": "700ms"}, on_suspicious="hold"))
+    gateway = start(config(backend, issuer, {"ttl": "3s", "min_refresh": "3s"}, on_suspicious="hold"))
     assert status(gateway, old.token()) == 200
     publish(issuer, new)
-    wait_until(lambda: gateway.metric("jwtgate_jwks_suspicious_total", reason=reason) == 1, 5, "the count")
+    wait_until(lambda: gateway.metric("jwtgate_jwks_suspicious_total", reason=reason) == 1, what="the count")
     assert status(gateway, old.token()) == 200
-    wait_until(lambda: status(gateway, new.token()) == 200, 5, "the next fetch confirms it")
+    wait_until(lambda: status(gateway, new.token()) == 200, what="the next fetch confirms it")
     assert gateway.metric("jwtgate_jwks_suspicious_total") == 1
     assert status(gateway, old.token()) == 401
 
@@ -416,7 +416,7 @@ def test_metadata_that_are_not_ours(metadata, start, backend, issuer, keys):
     issuer.on("/.well-known/openid-configuration", answer(200, json.dumps({**good, **metadata}).encode()))
     gateway = start(config(backend, issuer, discovery=True, name=name,
                            server={"startup_timeout": "300ms"}), wait=False)
-    wait_until(lambda: "listening" in gateway.log(), 5)
+    gateway.listens()
     assert status(gateway, keys[0].token(claims(iss=name))) == 503
     assert not any(r.target == "/keys" for r in issuer.requests)
 
@@ -433,7 +433,7 @@ def test_mistakes_of_the_configuration_are_told(jwks, text, start, backend, issu
     settings = config(backend, issuer)
     settings["providers"]["corp"]["jwks"] = jwks
     gateway = start(settings, wait=False)
-    assert gateway.process.wait(5) == 1
+    assert gateway.process.wait(30) == 1
     assert text in gateway.log()
     gateway.process = None
 
@@ -446,8 +446,8 @@ def test_an_unknown_certificate_is_refused_and_a_known_one_is_not(start, backend
         assert status(gateway, keys[0].token()) == 200
         gateway = start(config(backend, server, uri=uri, allow_http=False,
                                server={"startup_timeout": "300ms"}), wait=False)
-        wait_until(lambda: "listening" in gateway.log(), 5)
-        assert fetches(gateway, result="tls") >= 1
+        gateway.listens()
+        wait_until(lambda: fetches(gateway, result="tls") >= 1, what="a fetch that fails")
         assert status(gateway, keys[0].token()) == 503
     finally:
         server.stop()
@@ -458,8 +458,8 @@ def test_an_expired_certificate_is_refused(start, backend, keys, scratch):
     try:
         gateway = start(config(backend, server, uri=f"https://localhost:{server.port}/keys",
                                ca_file=str(ca_file), server={"startup_timeout": "300ms"}), wait=False)
-        wait_until(lambda: "listening" in gateway.log(), 5)
-        assert fetches(gateway, result="tls") >= 1
+        gateway.listens()
+        wait_until(lambda: fetches(gateway, result="tls") >= 1, what="a fetch that fails")
     finally:
         server.stop()
 
@@ -473,7 +473,7 @@ def test_check_online_says_what_it_found(backend, issuer, keys, scratch):
 
     def check():
         return subprocess.run([BINARY, "check", "-c", str(file), "--online"], capture_output=True, text=True,
-                              timeout=20)
+                              timeout=60)
 
     publish(issuer, keys[0], {"kty": "oct", "kid": "secret", "k": b64(b"k" * 32)})
     found = check()

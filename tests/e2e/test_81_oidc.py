@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from support import bearer, config_for, free_port, get, wait_until
+from support import PATIENCE, bearer, config_for, free_port, get, wait_until
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 
@@ -37,7 +37,7 @@ class OpenIdProvider:
         self._wait()
 
     def token(self):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         credentials = base64.b64encode(b"shop:of-the-shop").decode()
         connection.request("POST", "/token", "grant_type=client_credentials&scope=orders:read", {
             "Authorization": f"Basic {credentials}", "Content-Type": "application/x-www-form-urlencoded"})
@@ -47,7 +47,7 @@ class OpenIdProvider:
 
     def stop(self):
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_tokens_of_an_openid_provider_pass_while_its_keys_rotate(start, backend,
         tokens.append(provider.token())
     time.sleep(0.5)
     provider.command("drop")
-    wait_until(lambda: gateway.ask(get("/", bearer(old))).status == 401, 10, "the old keys are gone")
+    wait_until(lambda: gateway.ask(get("/", bearer(old))).status == 401, what="the old keys are gone")
     assert gateway.ask(get("/", bearer(tokens[-1]))).status == 200
     stop.set()
     for thread in threads:

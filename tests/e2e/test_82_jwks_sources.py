@@ -32,7 +32,7 @@ def reload(gateway, settings, ok=True):
     before = count()
     gateway.file.write_text(json.dumps(settings))
     gateway.signal(signal.SIGHUP)
-    wait_until(lambda: sum(count()) > sum(before), 10, "the end of a reload")
+    wait_until(lambda: sum(count()) > sum(before), what="the end of a reload")
     assert (count()[0] > before[0]) == ok, gateway.log()
 
 
@@ -130,7 +130,7 @@ def test_what_a_reload_does_not_change_lives_on(start, backend, issuer, keys):
 
 def test_a_changed_source_is_fetched_before_the_switch(start, backend, issuer, keys):
     publish(issuer, keys[0])
-    settings = config(backend, issuer, {"ttl": "1h"}, server={"startup_timeout": "500ms"})
+    settings = config(backend, issuer, {"ttl": "1h"}, server={"startup_timeout": "3s"})
     gateway = start(settings)
     token = keys[0].token()
     assert status(gateway, token) == 200
@@ -149,26 +149,36 @@ def test_a_changed_source_is_fetched_before_the_switch(start, backend, issuer, k
 @pytest.mark.threads
 def test_a_request_that_waits_for_a_key_outlives_a_reload(start, backend, issuer, keys):
     publish(issuer, keys[0])
-    settings = with_partner(config(backend, issuer, {"ttl": "1h"}, timeout="5s"))
+    settings = with_partner(config(backend, issuer, {"ttl": "1h"}, timeout="20s"))
     gateway = start(settings)
-    time.sleep(0.2)
-    go = threading.Event()
 
-    def slow(connection):
-        go.wait(5)
-        connection.send(answer(200, key_set(keys[0], keys[1])))
+    def ask_and_reload(turn):
+        """A new key each time.  False: the machine was too busy for all of it within the two seconds of a wait."""
+        time.sleep(0.2)
+        go, new = threading.Event(), {**keys[1].jwk(), "kid": f"new-{turn}"}
 
-    issuer.on("/keys", slow)
-    with gateway.client() as client:
-        client.send(get("/", bearer(keys[1].token())))
-        wait_until(lambda: len(issuer.requests) == 2, 5, "the fetch")
-        changed = copy.deepcopy(settings)
-        changed["providers"]["partner"]["clock_skew"] = "31s"
-        reload(gateway, changed)
-        go.set()
-        assert client.read().status == 200
-    assert status(gateway, partner_token(keys[1]), "/partner") == 200
-    assert len(issuer.requests) == 2
+        def slow(connection):
+            go.wait(60)
+            connection.send(answer(200, key_set(keys[0], new)))
+
+        issuer.on("/keys", slow)
+        issuer.requests.clear()
+        with gateway.client() as client:
+            begin = time.monotonic()
+            client.send(get("/", bearer(keys[1].token(kid=new["kid"]))))
+            wait_until(lambda: len(issuer.requests) == 1, what="the fetch")
+            settings["providers"]["partner"]["clock_skew"] = f"{turn + 31}s"
+            reload(gateway, settings)
+            go.set()
+            response, took = client.read(), time.monotonic() - begin
+        if response.status == 503 and took > 1.9:
+            return False
+        assert response.status == 200
+        assert status(gateway, keys[1].token(claims(iss="https://partner.test/"), kid=new["kid"]), "/partner") == 200
+        assert len(issuer.requests) == 1
+        return True
+
+    assert any(ask_and_reload(turn) for turn in range(8))
 
 
 def test_another_folder_for_the_copies_changes_nothing_else(start, backend, issuer, keys, scratch):
@@ -184,7 +194,7 @@ def test_another_folder_for_the_copies_changes_nothing_else(start, backend, issu
     reload(gateway, settings)
     assert status(gateway, token) == 200, "its keys were there at once"
     publish(issuer, keys[0])
-    wait_until(lambda: list((scratch / "b").iterdir()), 20, "a copy in the new folder")
+    wait_until(lambda: list((scratch / "b").iterdir()), what="a copy in the new folder")
     assert status(gateway, token) == 200
 
 
@@ -230,21 +240,21 @@ def test_other_certificates_in_the_same_file_count_after_a_reload(start, backend
         trusted = scratch / "trusted.pem"
         trusted.write_bytes(ca_file.read_bytes())
         settings = config(backend, server, {"ttl": "1h"}, uri=f"https://localhost:{server.port}/keys",
-                          ca_file=str(trusted), allow_http=False, server={"startup_timeout": "500ms"})
+                          ca_file=str(trusted), allow_http=False, server={"startup_timeout": "3s"})
         gateway = start(settings)
         assert status(gateway, keys[0].token()) == 200
         reload(gateway, settings)
         assert fetches(gateway) == 1, "the same file: nothing to do"
         trusted.write_bytes(other_ca_file.read_bytes())
         reload(gateway, settings, ok=False)
-        assert fetches(gateway, result="tls") >= 1, "the file's content decides"
+        wait_until(lambda: fetches(gateway, result="tls") >= 1, what="a fetch: the file's content decides")
         assert status(gateway, keys[0].token()) == 200
         trusted.write_bytes(other_ca_file.read_bytes() + ca_file.read_bytes())
         reload(gateway, settings)
         assert fetches(gateway, result="ok") == 2
         trusted.write_text("no certificate")
         reload(gateway, settings, ok=False)
-        assert "holds no certificate" in gateway.log()
+        gateway.logged("holds no certificate")
         trusted.unlink()
         reload(gateway, settings, ok=False)
         assert status(gateway, keys[0].token()) == 200
@@ -342,11 +352,12 @@ def test_https_goes_by_connect_and_its_certificate_counts(start, backend, keys, 
         assert tunnel.heads[0].startswith(f"CONNECT localhost:{server.port} HTTP/1.1\r\n")
         assert "Accept:" not in tunnel.heads[0], "what is for the server is not for the proxy"
         gateway = start(by(tunnel, "other.test"), wait=False)
-        wait_until(lambda: "listening" in gateway.log(), 5)
-        assert fetches(gateway, result="tls") >= 1, "a certificate of another name"
+        gateway.listens()
+        wait_until(lambda: fetches(gateway, result="tls") >= 1, what="a fetch that meets a certificate of another name")
         gateway = start(by(wall, "localhost"), wait=False)
-        wait_until(lambda: "listening" in gateway.log(), 5)
-        assert fetches(gateway, result="connect") >= 1 and status(gateway, keys[0].token()) == 503
+        gateway.listens()
+        wait_until(lambda: fetches(gateway, result="connect") >= 1, what="a fetch that the proxy refuses")
+        assert status(gateway, keys[0].token()) == 503
     finally:
         tunnel.stop()
         wall.stop()
@@ -357,6 +368,6 @@ def test_https_goes_by_connect_and_its_certificate_counts(start, backend, keys, 
                                    "http://user:secret@proxy.test:3128", "http://proxy.test:3128/path", ""])
 def test_mistakes_about_a_proxy_are_told(proxy, start, backend, issuer):
     gateway = start(config(backend, issuer, proxy=proxy), wait=False)
-    assert gateway.process.wait(5) == 1
+    assert gateway.process.wait(30) == 1
     assert 'write "http://host:port"' in gateway.log()
     gateway.process = None

@@ -38,7 +38,7 @@ class Held:
         issuer.on("/keys", self)
 
     def __call__(self, connection):
-        self.go.wait(20)
+        self.go.wait(60)
         connection.send(answer(200, self.body))
 
 
@@ -62,11 +62,11 @@ def test_a_wait_ends_after_two_seconds(start, backend, issuer, keys):
         began = time.monotonic()
         response = client.ask(get("/", bearer(keys[1].token())))
         assert response.status == 503 and response.get("Retry-After")
-        assert WAIT_S - 0.2 < time.monotonic() - began < WAIT_S + 8
+        assert WAIT_S - 0.2 < time.monotonic() - began < WAIT_S + 15
     assert gateway.metric("jwtgate_auth_decisions_total", reason="jwks_unavailable") == 1
     assert status(gateway, keys[0].token()) == 200
     held.go.set()
-    wait_until(lambda: status(gateway, keys[1].token()) == 200, 10, "the keys")
+    wait_until(lambda: status(gateway, keys[1].token()) == 200, what="the keys")
 
 
 def test_what_is_sent_ahead_of_a_late_refusal_is_answered(start, backend, issuer, keys):
@@ -81,7 +81,7 @@ def test_what_is_sent_ahead_of_a_late_refusal_is_answered(start, backend, issuer
         client.send(get("/", bearer(keys[0].token())))
         time.sleep(0.3)
         held.go.set()
-        assert client.read("POST").status == 401
+        assert client.read("POST").status in (401, 503)  # 503: a busy machine, the two seconds of a wait are over
         assert client.read().status == 200
 
 
@@ -93,11 +93,11 @@ def test_so_many_wait_and_no_more(start, backend, issuer, keys):
     time.sleep(0.2)
     held = Held(issuer, key_set(keys[0], keys[1]))
     request = get("/", bearer(keys[1].token()))
-    clients = [Client(gateway.port, timeout=20) for _ in range(MOST_WAITING + 40)]
+    clients = [Client(gateway.port) for _ in range(MOST_WAITING + 40)]
     try:
         for client in clients:
             client.send(request)
-        early = wait_until(lambda: len(found := answered(clients)) >= 40 and found[:40], 20, "those that are too many")
+        early = wait_until(lambda: len(found := answered(clients)) >= 40 and found[:40], what="those that are too many")
         assert {c.read().status for c in early} == {503}
         held.go.set()
         rest = [c.read().status for c in clients if c not in early]
@@ -118,13 +118,13 @@ def test_clients_that_leave_while_they_wait_make_room(start, backend, issuer, ke
     held = Held(issuer, key_set(keys[0], keys[1]))
     request = get("/", bearer(keys[1].token()))
     for _ in range(200):
-        client = Client(gateway.port, timeout=20)
+        client = Client(gateway.port)
         client.send(request)
         client.close()
-    wait_until(lambda: len(issuer.requests) == 2, 10, "the fetch")
+    wait_until(lambda: len(issuer.requests) == 2, what="the fetch")
     held.go.set()
-    wait_until(lambda: gateway.ask(request).status == 200, 10, "the keys")
-    wait_until(lambda: gateway.metric("jwtgate_connections", state="active") <= 1, 10, "no connection is left")
+    wait_until(lambda: gateway.ask(request).status == 200, what="the keys")
+    wait_until(lambda: gateway.metric("jwtgate_connections", state="active") <= 1, what="no connection is left")
 
 
 @pytest.mark.threads
@@ -135,7 +135,7 @@ def test_a_stop_while_requests_wait(start, backend, issuer, keys):
     held = Held(issuer, key_set(keys[0]))
     with gateway.client() as client:
         client.send(get("/", bearer(keys[1].token())))
-        wait_until(lambda: len(issuer.requests) == 2, 10, "the fetch")
+        wait_until(lambda: len(issuer.requests) == 2, what="the fetch")
         gateway.signal(15)
         assert client.read().status == 503
     gateway.stop()
@@ -147,16 +147,16 @@ def test_a_stop_while_requests_wait(start, backend, issuer, keys):
 
 def test_a_kid_that_was_not_there_is_not_asked_for_again_soon(start, backend, issuer, keys):
     publish(issuer, keys[0])
-    gateway = start(config(backend, issuer, {"ttl": "1h", "min_refresh": "3s"}))
+    gateway = start(config(backend, issuer, {"ttl": "1h", "min_refresh": "5s"}))
     good, missing = keys[0].token(), renamed(keys[0].token(), "missing")
-    time.sleep(3.1)
+    time.sleep(5.1)
     issuer.requests.clear()
     assert status(gateway, missing) == 401
     assert len(issuer.requests) == 1
     began = time.monotonic()
-    time.sleep(3.1)
+    time.sleep(5.1)
     asked = status(gateway, missing)
-    assert time.monotonic() - began < 6, "the machine is too busy for this test"
+    assert time.monotonic() - began < 10, "the machine is too busy for this test"
     assert asked == 401 and len(issuer.requests) == 1, "remembered for twice min_refresh"
     assert status(gateway, good) == 200
     publish(issuer, keys[0], {**keys[1].jwk(), "kid": "late"}, {**keys[2].jwk(), "kid": "missing"})
@@ -173,7 +173,7 @@ def test_kids_that_could_not_be_asked_for_are_not_remembered(start, backend, iss
     tokens = [renamed(keys[0].token(), f"kid-{i}") for i in range(300)] + [keys[1].token()]
     assert {status(gateway, token) for token in tokens} == {503}, "nobody can tell"
     publish(issuer, keys[0], keys[1])
-    wait_until(lambda: status(gateway, keys[1].token()) == 200, 10, "the key")
+    wait_until(lambda: status(gateway, keys[1].token()) == 200, what="the key")
     assert status(gateway, tokens[0]) == 401
 
 
@@ -199,7 +199,7 @@ def test_the_server_says_how_long_its_keys_are_fresh(fields, often, start, backe
     issuer.on("/keys", lambda c: c.send(answer(200, key_set(keys[0]), *fields())))
     gateway = start(config(backend, issuer, {"ttl": "1h", "min_refresh": "500ms"}))
     if often:
-        wait_until(lambda: fetches(gateway, result="ok") >= 3, 10, "refreshes")
+        wait_until(lambda: fetches(gateway, result="ok") >= 3, what="refreshes")
         return
     time.sleep(1.5)
     assert fetches(gateway) == 1
@@ -208,12 +208,13 @@ def test_the_server_says_how_long_its_keys_are_fresh(fields, often, start, backe
 def test_lifetimes_are_held_between_min_refresh_and_ttl(start, backend, issuer, keys):
     publish(issuer, keys[0], fields=["Cache-Control: max-age=0"])
     gateway = start(config(backend, issuer, {"ttl": "1h", "min_refresh": "1s"}))
-    time.sleep(2.5)
-    assert 2 <= len(issuer.requests) <= 5, "not in a loop"
+    begin = time.monotonic()
+    wait_until(lambda: len(issuer.requests) >= 4, what="refreshes")
+    assert time.monotonic() - begin > 1, "not in a loop"
     gateway.stop()
     publish(issuer, keys[0], fields=["Cache-Control: max-age=86400"])
     gateway = start(config(backend, issuer, {"ttl": "1s"}))
-    wait_until(lambda: fetches(gateway, result="ok") >= 3, 10, "ttl is the most")
+    wait_until(lambda: fetches(gateway, result="ok") >= 3, what="ttl is the most")
 
 
 def test_a_date_is_enough_to_revalidate(start, backend, issuer, keys):
@@ -227,7 +228,7 @@ def test_a_date_is_enough_to_revalidate(start, backend, issuer, keys):
 
     issuer.on("/keys", script)
     gateway = start(config(backend, issuer))
-    wait_until(lambda: fetches(gateway, result="not_modified") >= 2, 10, "revalidations")
+    wait_until(lambda: fetches(gateway, result="not_modified") >= 2, what="revalidations")
     assert fetches(gateway, result="ok") == 1
     assert status(gateway, keys[0].token()) == 200
 
@@ -237,7 +238,7 @@ def test_a_304_that_was_not_asked_for_is_no_answer(start, backend, issuer, keys)
     gateway = start(config(backend, issuer))
     assert status(gateway, keys[0].token()) == 200
     issuer.on("/keys", b"HTTP/1.1 304 Not Modified\r\n\r\n")
-    wait_until(lambda: fetches(gateway, result="http_error") >= 1, 10, "a fetch that fails")
+    wait_until(lambda: fetches(gateway, result="http_error") >= 1, what="a fetch that fails")
     assert fetches(gateway, result="not_modified") == 0
     assert status(gateway, keys[0].token()) == 200
 
@@ -249,7 +250,7 @@ def test_a_suspicious_set_is_counted_and_accepted(reason, start, backend, issuer
     gateway = start(config(backend, issuer, on_suspicious="accept"))
     assert status(gateway, keys[0].token()) == 200
     publish(issuer, new)
-    wait_until(lambda: status(gateway, new.token()) == 200, 10, "the new key")
+    wait_until(lambda: status(gateway, new.token()) == 200, what="the new key")
     assert gateway.metric("jwtgate_jwks_suspicious_total", provider="corp", reason=reason) == 1
     assert gateway.logged(f"reason={reason} action=accept")
     assert status(gateway, keys[0].token()) == 401

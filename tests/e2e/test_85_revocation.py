@@ -39,7 +39,7 @@ def configuration(backend, revocation, **parts):
 def on_redis(backend, redis, **more):
     return configuration(backend, {
         "redis": {"url": f"redis://127.0.0.1:{redis.port}", "password": {"env": "TEST_REDIS_PASSWORD"},
-                  "timeouts": {"command": "300ms"}},
+                  "timeouts": {"connect": "3s", "command": "1s"}},
         "max_staleness": f"{int(STALENESS * 1000)}ms", "filter": {"expected_items": 1000}, **more})
 
 
@@ -50,8 +50,12 @@ def token(**changes):
     return hs256(claims(**changes), kid="k1")
 
 
-def ask(gateway, path, jwt):
+def ask_now(gateway, path, jwt):
     return gateway.ask(get(path, bearer(jwt)))
+
+
+def ask(gateway, path, jwt):
+    return gateway.ask_known(get(path, bearer(jwt)))
 
 
 def state(gateway):
@@ -92,8 +96,7 @@ def test_the_filter_answers_without_redis_and_counts(start, backend, redis):
     assert gateway.metric(lookups, result="store_hit") == 1
     assert gateway.metric(lookups, result="store_miss") == 1
     assert gateway.metric("jwtgate_revocation_entries") == 1
-    assert gateway.metric("jwtgate_redis_up") == 1
-    assert state(gateway) == "live"
+    wait_until(lambda: gateway.metric("jwtgate_redis_up") == 1 and state(gateway) == "live", what="live")
 
 
 @pytest.mark.parametrize("path", ["/filtered", "/strict"])
@@ -129,7 +132,7 @@ def test_revoking_a_key_reaches_tokens_that_do_not_name_it(start, backend, redis
 def test_a_watermark_that_is_no_time_is_no_answer(start, backend, redis):
     redis.command("SET", "blocklist:before:sub:user-7", "soon")
     gateway = start(on_redis(backend, redis), environment=ENVIRONMENT)
-    assert ask(gateway, "/filtered", token(sub="user-7")).status == 503
+    assert ask_now(gateway, "/filtered", token(sub="user-7")).status == 503
     assert ask(gateway, "/filtered", token(sub="user-8")).status == 200
 
 
@@ -145,8 +148,8 @@ def test_without_redis_tokens_are_refused_and_the_rest_goes_on(start, backend, r
     redis.revoke("bad")
     gateway = start(on_redis(backend, redis), environment=ENVIRONMENT)
     redis.kill()
-    wait_until(lambda: state(gateway) == "stale", 3, "doubt")
-    response = ask(gateway, "/filtered", token())
+    wait_until(lambda: state(gateway) == "stale", what="doubt")
+    response = ask_now(gateway, "/filtered", token())
     assert response.status == 503 and response.get("Retry-After") == "1"
     assert response.get("WWW-Authenticate") is None
     assert gateway.access_line(status=503)["reason"] == "revocation_unavailable"
@@ -155,7 +158,8 @@ def test_without_redis_tokens_are_refused_and_the_rest_goes_on(start, backend, r
     assert gateway.admin("/readyz")[0] == 503
     redis.start()
     redis.revoke("bad")
-    wait_until(lambda: state(gateway) == "live", 5, "synchronised again")
+    wait_until(lambda: state(gateway) == "live", what="synchronised again")
+    time.sleep(STALENESS)  # perhaps before the revocation
     assert ask(gateway, "/filtered", token()).status == 200
     assert is_revoked(ask(gateway, "/filtered", token(jti="bad")))
     assert gateway.metric("jwtgate_revocation_resyncs_total", cause="server_changed") >= 1
@@ -163,9 +167,9 @@ def test_without_redis_tokens_are_refused_and_the_rest_goes_on(start, backend, r
 
 def test_on_unavailable_allow_lets_through(start, backend, redis):
     gateway = start(on_redis(backend, redis, on_unavailable="allow"), environment=ENVIRONMENT)
-    wait_until(lambda: state(gateway) == "live", 5, "synchronised")
+    wait_until(lambda: state(gateway) == "live", what="synchronised")
     redis.kill()
-    wait_until(lambda: state(gateway) == "stale", 3, "doubt")
+    wait_until(lambda: state(gateway) == "stale", what="doubt")
     assert ask(gateway, "/filtered", token()).status == 200
     assert gateway.metric("jwtgate_revocation_lookups_total", result="error") == 1
     assert gateway.admin("/readyz")[0] == 200
@@ -175,12 +179,12 @@ def test_a_stopped_redis_is_refused_by_the_deadline(start, backend, redis):
     gateway = start(on_redis(backend, redis), environment=ENVIRONMENT)
     redis.signal(signal.SIGSTOP)
     begin = time.monotonic()
-    assert ask(gateway, "/strict", token()).status == 503
-    assert time.monotonic() - begin < 2
+    assert ask_now(gateway, "/strict", token()).status == 503
+    assert time.monotonic() - begin < 10
     time.sleep(STALENESS)
-    assert ask(gateway, "/filtered", token()).status == 503, "the lease is over"
+    assert ask_now(gateway, "/filtered", token()).status == 503, "the lease is over"
     redis.signal(signal.SIGCONT)
-    wait_until(lambda: ask(gateway, "/filtered", token()).status == 200, 5, "redis is back")
+    wait_until(lambda: ask(gateway, "/filtered", token()).status == 200, what="redis is back")
 
 
 def test_a_stopped_gateway_does_not_trust_its_old_filter(start, backend, redis):
@@ -194,27 +198,28 @@ def test_a_stopped_gateway_does_not_trust_its_old_filter(start, backend, redis):
         client.send(get("/filtered", bearer(jwt)))
         gateway.signal(signal.SIGCONT)
         assert client.read().status in (401, 503)
-    wait_until(lambda: is_revoked(ask(gateway, "/filtered", jwt)), 5, "it is refused")
+    wait_until(lambda: is_revoked(ask(gateway, "/filtered", jwt)), what="it is refused")
 
 
 def test_a_gateway_that_starts_first_waits_for_redis(start, backend, redis):
     redis.kill()
     gateway = start(on_redis(backend, redis) | {"server": {"workers": 1, "startup_timeout": "300ms"}},
                     wait=False, environment=ENVIRONMENT)
-    wait_until(lambda: "listening" in gateway.log(), 10, "listening")
-    assert ask(gateway, "/filtered", token()).status == 503
+    gateway.listens()
+    assert ask_now(gateway, "/filtered", token()).status == 503
     assert gateway.admin("/readyz")[0] == 503
     redis.start()
     redis.revoke("bad")
-    wait_until(gateway.is_ready, 5, "ready")
+    wait_until(gateway.is_ready, what="ready")
+    time.sleep(STALENESS)  # perhaps before the revocation
     assert is_revoked(ask(gateway, "/filtered", token(jti="bad")))
 
 
 def test_wrong_password_is_never_live(start, backend, redis):
     gateway = start(on_redis(backend, redis) | {"server": {"workers": 1, "startup_timeout": "300ms"}},
                     wait=False, environment={"TEST_REDIS_PASSWORD": "wrong"})
-    wait_until(lambda: "listening" in gateway.log(), 10, "listening")
-    assert ask(gateway, "/filtered", token()).status == 503
+    gateway.listens()
+    assert ask_now(gateway, "/filtered", token()).status == 503
     gateway.stop()  # then all that it had to say is in the log
     assert PASSWORD not in gateway.log() and "wrong" not in gateway.log()
 
@@ -224,7 +229,7 @@ def test_wrong_password_is_never_live(start, backend, redis):
 
 def test_the_local_store_needs_a_place(start, backend):
     gateway = start(configuration(backend, {}), wait=False)
-    assert gateway.process.wait(10) == 1
+    assert gateway.process.wait(30) == 1
     assert "state_dir" in gateway.log()
     gateway.process = None
 
@@ -242,7 +247,7 @@ def test_a_damaged_local_store_is_an_error(start, backend, scratch):
     gateway.stop()
     (scratch / "revocations" / "data.mdb").write_bytes(b"x" * 8192)
     gateway = start(configuration(backend, {}, server={"state_dir": str(scratch)}), wait=False)
-    assert gateway.process.wait(10) == 1
+    assert gateway.process.wait(30) == 1
     assert "revocations cannot be read" in gateway.log()
     gateway.process = None
 
@@ -278,7 +283,7 @@ def test_revoke_by_jti_and_by_token(kept):
     assert ask(kept, "/filtered", token()).status == 200
     assert jwtgate(kept, "revocations", "check", "--jti", "one").returncode == 0
     assert jwtgate(kept, "revocations", "check", "--jti", "three").returncode == 1
-    wait_until(lambda: kept.metric("jwtgate_revocation_entries") == 2, 3, "both are counted")
+    wait_until(lambda: kept.metric("jwtgate_revocation_entries") == 2, what="both are counted")
 
 
 @pytest.mark.parametrize("option, value", [("--subject", "user-9"), ("--client", "app"), ("--kid", "k1"),
@@ -334,12 +339,14 @@ def test_acknowledged_revocations_survive_kill_9_of_everything(start, backend, s
     """Commands that write and the gateway that reads are killed at random moments."""
     config = configuration(backend, {}, server={"state_dir": str(scratch)})
     gateway = start(config)
-    acknowledged = []
+    begin = time.monotonic()
+    assert jwtgate(gateway, "revoke", "--jti", "first").returncode == 0
+    usual, acknowledged = time.monotonic() - begin, ["first"]
     for i in range(25):
         writer = subprocess.Popen([BINARY, "revoke", "--jti", f"bad-{i}", "-c", str(gateway.file)],
                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=gateway.environment)
         try:
-            if writer.wait(random.uniform(0.05, 0.35)) == 0:
+            if writer.wait(random.uniform(0.2, 1.6) * usual) == 0:
                 acknowledged.append(f"bad-{i}")
         except subprocess.TimeoutExpired:
             writer.kill()
@@ -350,7 +357,7 @@ def test_acknowledged_revocations_survive_kill_9_of_everything(start, backend, s
             gateway.process.wait()
             gateway.process = None
             gateway.start()
-    assert acknowledged
+    assert len(acknowledged) > 1
     for jti in acknowledged:
         assert is_revoked(ask(gateway, "/filtered", token(jti=jti))), jti
     assert ask(gateway, "/filtered", token()).status == 200
@@ -369,11 +376,11 @@ def test_acknowledged_revocations_survive_kill_9_of_everything(start, backend, s
 ])
 def test_bad_configurations_are_explained(scratch, backend, revocation, message):
     gateway = Gateway(scratch, configuration(backend, revocation)).start(wait=False)
-    assert gateway.process.wait(10) == 1
+    assert gateway.process.wait(30) == 1
     assert message in gateway.log()
 
 
 def test_a_route_that_asks_for_what_is_not_there_is_an_error(scratch, backend):
     gateway = Gateway(scratch, configuration(backend, None)).start(wait=False)
-    assert gateway.process.wait(10) == 1
+    assert gateway.process.wait(30) == 1
     assert "nothing says where they are kept" in gateway.log()

@@ -53,7 +53,7 @@ def make_key(folder, alg, *more):
 def issuer_config(backend, shop, alg="RS256", **issuer):
     """Issues tokens and takes its own on /own."""
     config = config_for(
-        backend, server={"workers": 2},
+        backend, server={"workers": 2, "shutdown_grace": "60s"},
         token_issuer={"issuer": ISSUER, "clients_file": str(shop[0]), "access_token": {"algorithm": alg}, **issuer},
         providers={"own": {"issuer": ISSUER, "audiences": [AUDIENCE], "algorithms": [alg],
                            "keys": [{"token_issuer": True}]}},
@@ -347,8 +347,8 @@ def test_clients_that_go_while_their_token_is_signed(slow, shop):
     for client in clients[::3]:
         assert client.read("POST").status == 200
         client.close()
-    wait_until(lambda: slow.metric("jwtgate_http_requests_in_flight", listener="public") == 0, 10,
-               "the end of all requests")
+    wait_until(lambda: slow.metric("jwtgate_http_requests_in_flight", listener="public") == 0,
+               what="the end of all requests")
     assert slow.access_line(outcome="client_gone")["path"] == "/oauth2/token"
     assert token_of(ask(slow, shop))
 
@@ -357,27 +357,33 @@ def test_clients_that_go_while_their_token_is_signed(slow, shop):
 def test_more_than_can_wait_is_answered_503(slow, shop):
     request = post(GRANT, basic(CLIENT, shop[1]))
     clients = [slow.client(timeout=60) for _ in range(400)]
+    wait_until(lambda: slow.metric("jwtgate_connections", listener="public") == 400, what="all connections")
+    slow.signal(signal.SIGSTOP)  # so that all of it comes at once
     for client in clients:
         client.send(request)
+    slow.signal(signal.SIGCONT)
     responses = [client.read("POST") for client in clients]
     for client in clients:
         client.close()
     refused = [r for r in responses if r.status != 200]
-    assert 0 < len(refused) < 200
+    assert {r.status for r in refused} == {503} and all(int(r.get("Retry-After")) >= 1 for r in refused)
+    wait_until(lambda: len(slow.access()) == 400, what="the access log")
+    full = {line["request_id"] for line in slow.access() if line.get("reason") == "signing_queue_full"}
+    # A machine that is too busy to sign in ten seconds what may wait refuses more.
+    assert 0 < len(full) < 200 and full <= {r.get("X-Request-Id") for r in refused}
     for response in refused:
-        assert (response.status, response.json()["error"]) == (503, "temporarily_unavailable")
-        assert int(response.get("Retry-After")) >= 1
-    assert slow.access_line(status=503)["reason"] == "signing_queue_full"
-    assert len({token_of(r) for r in responses if r.status == 200}) == 400 - len(refused)
+        assert response.get("X-Request-Id") not in full or response.json()["error"] == "temporarily_unavailable"
+    assert len({token_of(r) for r in responses if r.status == 200}) == 400 - len(refused) > 0
 
 
 @pytest.mark.threads
 def test_a_stop_while_tokens_are_signed(slow, shop):
     request = post(GRANT, basic(CLIENT, shop[1]))
-    clients = [slow.client(timeout=20) for _ in range(100)]
+    clients = [slow.client(timeout=60) for _ in range(100)]
+    wait_until(lambda: slow.metric("jwtgate_connections", listener="public") == 100, what="all connections")
     for client in clients:
         client.send(request)
-    wait_until(lambda: slow.access(), 5, "the first token")
+    wait_until(lambda: slow.access(), what="the first token")
     slow.stop()
     statuses = [client.read("POST").status for client in clients]
     assert statuses == [200] * 100, "a drain finishes what was begun"
@@ -390,7 +396,7 @@ def reload(*gateways):
     for gateway in gateways:
         before = gateway.metric("jwtgate_config_reloads_total")
         gateway.signal(signal.SIGHUP)
-        wait_until(lambda g=gateway, b=before: g.metric("jwtgate_config_reloads_total") > b, 10, "a reload")
+        wait_until(lambda g=gateway, b=before: g.metric("jwtgate_config_reloads_total") > b, what="a reload")
         assert gateway.metric("jwtgate_config_last_reload_successful") == 1, gateway.log()[-2000:]
 
 
@@ -499,11 +505,11 @@ class Traffic:
             header, claims = read(token)
             self.kids.add(header["kid"])
             valid = [(t, e) for t, e in valid if e > time.time() + 1][-20:] + [(token, claims["exp"])]
-            for old, _ in (valid[0], valid[-1]):
+            for old, end in (valid[0], valid[-1]):
                 for verifier, path in self.verifiers:
                     response = verifier.ask(get(path, bearer(old)))
                     self.shown += 1
-                    if response.status != 200:
+                    if response.status != 200 and time.time() < end:
                         self.refused.append((path, response.status, read(old)[0]["kid"]))
 
 
@@ -540,8 +546,7 @@ def test_a_whole_rotation_refuses_no_good_token_and_accepts_no_retired_key(start
     assert len(traffic.kids) == 2 and set(states(file)) == traffic.kids - {first}
     assert set(early) == {1}, "each step had to wait"
     for gateway, path in both:
-        response = gateway.ask(get(path, bearer(forged)))
-        assert response.status == 401, path
+        wait_until(lambda g=gateway, p=path: g.ask(get(p, bearer(forged))).status == 401, what=path)
         assert gateway.access_line(path=path, status=401)["reason"] == "kid_unknown"
     assert not re.search(first, issuer.ask(get(JWKS)).body.decode())
 

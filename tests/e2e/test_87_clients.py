@@ -203,7 +203,7 @@ def test_failures_of_one_address_are_limited(start, backend, issuer):
     assert ask(gateway, issuer, "made", "wrong").status == 429
     assert ask(gateway, issuer, "made").status == 200, "its secret cannot be a guess"
     assert ask(gateway, issuer, "chosen", address="192.0.2.2").status == 200
-    wait_until(lambda: ask(gateway, issuer, "chosen").status == 200, 20, "a failure is forgiven")
+    wait_until(lambda: ask(gateway, issuer, "chosen").status == 200, what="a failure is forgiven")
     assert gateway.access_line(path="/oauth2/token", status=429)["reason"] == "client_failures_limited"
     counted = {reason: gateway.metric("jwtgate_client_auth_decisions_total", endpoint="token", reason=reason)
                for reason in ("client_secret_wrong", "client_unknown")}
@@ -251,7 +251,11 @@ def test_a_reload_while_secrets_are_hashed(start, backend, issuer):
     clients = [gateway.client(timeout=30) for _ in range(4)]
     for client in clients:
         client.send(token_request(issuer.basic("chosen")))
-    wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") > 0, 5, "hashing")
+
+    def begun():
+        return (gateway.metric("jwtgate_http_requests_in_flight", listener="public") +
+                gateway.metric("jwtgate_http_requests_total", listener="public"))
+    wait_until(lambda: begun() >= 4, what="hashing")
     issuer.clients.write_text(issuer.clients.read_text().replace('"chosen"', '"gone"'))
     reload_and_wait(gateway)
     assert ask(gateway, issuer, "chosen").status == 401
@@ -265,7 +269,7 @@ def test_a_stop_while_secrets_are_hashed(start, backend, issuer):
     gateway = begin(start, backend, issuer)
     with gateway.client(timeout=30) as client:
         client.send(token_request(issuer.basic("chosen")))
-        wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") > 0, 5, "hashing")
+        wait_until(lambda: gateway.metric("jwtgate_http_requests_in_flight", listener="public") > 0, what="hashing")
         gateway.signal(15)
         assert client.read("POST").status == 200
     gateway.stop()

@@ -33,6 +33,14 @@ def CONFIG(backend, folder, **more):
                            "claims_to_headers": {"sub": "X-User-Id", "roles": "X-Roles"}}}, **more)
 
 
+def slow_config(backend, folder):
+    """Where a test does something while an answer is awaited."""
+    config = CONFIG(backend, folder)
+    config["routes"]["login"]["timeouts"] = {"response": "60s"}
+    config["server"]["shutdown_grace"] = "60s"
+    return config
+
+
 def kid(folder):
     return jwk.JWK.from_pem((folder / "sign.pub.pem").read_bytes()).thumbprint()
 
@@ -97,7 +105,7 @@ def chunked(*pieces, end=b"0\r\n\r\n"):
             + b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces) + end)
 
 
-def slowly(data, pause=0.002):
+def slowly(data, pause=0.001):
     def script(connection):
         connection.read_body()
         for i in range(len(data)):
@@ -187,7 +195,7 @@ def test_an_answer_that_does_not_come_to_its_end_is_504(gateway, backend):
     start = time.monotonic()
     refused(gateway, login(gateway), 504, "response_timeout", "upstream_timeout")
     gate.set()
-    assert 1.5 < time.monotonic() - start < 4.5
+    assert 1.5 < time.monotonic() - start < 20
 
 
 def test_the_upstream_is_asked_for_plain_whole_answers(gateway, backend):
@@ -196,21 +204,22 @@ def test_the_upstream_is_asked_for_plain_whole_answers(gateway, backend):
     assert not {"accept-encoding", "range", "if-range"} & set(backend.last().names())
 
 
-def test_a_client_that_goes_takes_nothing_along(gateway, backend):
+def test_a_client_that_goes_takes_nothing_along(start, backend, scratch):
+    gateway = start(slow_config(backend, scratch))
     reached, gate = threading.Event(), threading.Event()
 
     def wait_in_the_middle(connection):
         connection.read_body()
         connection.send(user()[:-10])
         reached.set()
-        gate.wait(5)
+        gate.wait(60)
         connection.send(user()[-10:])
 
     backend.on("/login", wait_in_the_middle)
     before = gateway.metric("jwtgate_tokens_issued_total", grant="login")
     with gateway.client() as client:
         client.send(get("/login", method="POST", body=b"x"))
-        assert reached.wait(5)
+        assert reached.wait(30)
         client.reset()
     line = gateway.access_line(status=499, route="login")
     gate.set()
@@ -254,20 +263,20 @@ def test_without_a_key_there_is_no_token_and_no_answer(start, backend, scratch):
 
 
 def test_a_reload_in_the_middle_of_a_login(start, backend, scratch):
-    gateway = start(CONFIG(backend, scratch))
+    gateway = start(slow_config(backend, scratch))
     reached, gate = threading.Event(), threading.Event()
 
     def wait_in_the_middle(connection):
         connection.read_body()
         connection.send(user()[:-10])
         reached.set()
-        gate.wait(5)
+        gate.wait(60)
         connection.send(user()[-10:])
 
     backend.on("/login", wait_in_the_middle)
     with gateway.client() as client:
         client.send(get("/login", method="POST", body=b"x"))
-        assert reached.wait(5)
+        assert reached.wait(30)
         # Another key signs from now on; what is under way keeps the old one.
         subprocess.run([BINARY, "keys", "generate", "--alg", "ES256", "-o", scratch / "new.pem"], check=True, capture_output=True)
         config = json.loads(gateway.file.read_text())
@@ -284,20 +293,20 @@ def test_a_reload_in_the_middle_of_a_login(start, backend, scratch):
 
 
 def test_the_gateway_stops_while_a_login_waits(start, backend, scratch):
-    gateway = start(CONFIG(backend, scratch))
+    gateway = start(slow_config(backend, scratch))
     reached, gate = threading.Event(), threading.Event()
 
     def wait_in_the_middle(connection):
         connection.read_body()
         connection.send(user()[:-10])
         reached.set()
-        gate.wait(5)
+        gate.wait(60)
         connection.send(user()[-10:])
 
     backend.on("/login", wait_in_the_middle)
     with gateway.client() as client:
         client.send(get("/login", method="POST", body=b"x"))
-        assert reached.wait(5)
+        assert reached.wait(30)
         os.kill(gateway.process.pid, signal.SIGTERM)
         time.sleep(0.3)
         gate.set()
