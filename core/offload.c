@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct offload {
@@ -45,13 +46,22 @@ static struct offload_job *take_job(struct offload *offload)
     return job;
 }
 
-/* A thread of this policy is preempted as soon as a loop wakes up (sched(7)); by a low priority it would be
- * only at a tick.  Where a loop never rests it still gets on, slowly. */
+/* A thread of this priority has a thirtieth of a loop's weight, and its turns are short: a loop that wakes up
+ * runs at once (from Linux 6.12 on; between 6.6 and that at the next tick).  Beside loops or other programs that
+ * never rest it still gets on; by SCHED_IDLE, which has a tenth of this weight, a token would come too late. */
 static void give_way(void)
 {
-    const struct sched_param none = { 0 };
+    const struct { /* sched_setattr(2), which the C library does not have yet */
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t turn_ns, deadline_ns, period_ns;
+    } attributes = {
+        .size = sizeof(attributes), .policy = SCHED_OTHER, .nice = 15, .turn_ns = 100000
+    };
 
-    if (sched_setscheduler(gettid(), SCHED_IDLE, &none) != 0) {
+    if (syscall(SYS_sched_setattr, gettid(), &attributes, 0) != 0) {
         log_debug("offload", "jobs run with the priority of everything else");
     }
 }
