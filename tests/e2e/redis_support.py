@@ -56,7 +56,7 @@ class Redis:
 
     def cli(self, *words):
         return subprocess.run(["redis-cli", "-p", str(self.port), "--no-auth-warning", "-a", PASSWORD, *words],
-                              capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+                              capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
     def revoke(self, jti):
         return self.command("SET", f"blocklist:jti:{jti}", "1", "EX", "600")

@@ -240,7 +240,7 @@ def test_the_demo_makes_what_it_needs_and_its_lines_work(scratch):
         lines = re.findall(r"^  (curl .*)\n\s+# (\d+)", text, re.M)
         assert len(lines) >= 5, text
         for line, status in lines:
-            done = subprocess.run(["sh", "-c", line], cwd=scratch, capture_output=True, text=True, timeout=10, check=False)
+            done = subprocess.run(["sh", "-c", line], cwd=scratch, capture_output=True, text=True, timeout=60, check=False)
             assert done.stdout.startswith(f"HTTP/1.1 {status} "), (line, done)
             if line.endswith("/hs") and status == "200":
                 body = json.loads(done.stdout.split("\r\n\r\n", 1)[1] if "\r\n\r\n" in done.stdout else done.stdout.split("\n\n", 1)[1])
@@ -250,7 +250,7 @@ def test_the_demo_makes_what_it_needs_and_its_lines_work(scratch):
                 token = re.search(r'"access_token":"([^"]+)"', done.stdout).group(1)
                 address = re.search(r"http://[0-9.:]+", line).group(0)
                 done = subprocess.run(["curl", "-i", "-H", f"Authorization: Bearer {token}", address + "/admin"],
-                                      capture_output=True, text=True, timeout=10, check=False)
+                                      capture_output=True, text=True, timeout=60, check=False)
                 assert done.stdout.startswith("HTTP/1.1 200 "), done
         assert any(line.endswith("/oauth2/token") for line, _ in lines)
         for name in ("hs256.secret", "rs256.pem", "hs256.token", "client.secret", "clients.jsonc"):

@@ -70,7 +70,7 @@ class Asker(threading.Thread):
         while not self.ended:
             allowed = set(self.expected)
             try:
-                client = client or Client(self.port, timeout=10)
+                client = client or Client(self.port, timeout=30)
                 response = client.ask(request)
             except OSError as error:
                 response = error
