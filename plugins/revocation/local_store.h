@@ -5,26 +5,17 @@
  * map grows by itself.
  *
  * An entry only grows: a later end and a later value win.  A store that is damaged, full or cannot be
- * read says so with an error: the caller must take that for "cannot tell". */
+ * read says so with an error: the caller must take that for "cannot tell".
+ *
+ * Owner and thread: who opens it, on the thread of `loop`, unless a function says "any thread"; those threads have
+ * stopped asking before local_store_close(). */
 #pragma once
 
-#include "core/err.h"
 #include "core/loop.h"
 #include "core/offload.h"
-#include "core/slice.h"
-
-#include <stdint.h>
-
-#define LOCAL_STORE_MAX_KEY     480u
-#define LOCAL_STORE_ERROR_BYTES 256u
+#include "plugins/revocation/local_lmdb.h"
 
 struct local_store;
-
-struct local_entry {
-    struct slice key;
-    int64_t value;
-    int64_t expires_at; /* Unix time: may be forgotten from then on */
-};
 
 struct local_store_options {
     const char
@@ -49,7 +40,6 @@ void local_store_close(struct local_store *store);
 
 /* Any thread.  All keys at one moment: the value of each, LOCAL_STORE_NONE: surely none.  ERR_IO:
  * cannot tell. */
-#define LOCAL_STORE_NONE INT64_MIN
 int local_store_find_all(struct local_store *store, const struct slice *keys, unsigned count,
                          int64_t *ret_values) MUST_CHECK;
 /* ERR_NOT_FOUND: surely none; ERR_IO: cannot tell. */

@@ -29,7 +29,7 @@ LIBRARIES = {
     "openssl/": ("plugins/", "gateway/cmd_", "gateway/access_log.", "gateway/admin_token.", "core/tls.", "core/tls_"),
     "curl/": ("core/fetch.",),
     "hiredis/": ("core/redis_wire.",),
-    "lmdb.h": ("plugins/revocation/local_store.",),
+    "lmdb.h": ("plugins/revocation/local_lmdb.",),
 }
 
 FORBIDDEN_CALLS = ("strcpy strcat sprintf vsprintf gets strtok strtok_r atoi atol alloca assert sleep "

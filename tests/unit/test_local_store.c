@@ -4,118 +4,11 @@
 
 #include <check.h>
 
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-static struct loop *loop;
-static struct offload *offload;
-static struct local_store *store;
-static char folder[64];
-static char error[LOCAL_STORE_ERROR_BYTES];
-static struct local_store_options options;
-
-static struct {
-    unsigned count;
-    int err;
-} answer;
-
-static void on_put(void *arg, int err)
-{
-    answer.count++;
-    answer.err = err;
-}
-
-static int open_store(void)
-{
-    return local_store_open(&options, loop, offload, &store, error);
-}
-
-static void start(void)
-{
-    loop = loop_new();
-    offload = offload_new(1, 16);
-    ck_assert_ptr_nonnull(loop);
-    ck_assert_ptr_nonnull(offload);
-    memset(&answer, 0, sizeof(answer));
-    store = NULL;
-}
-
-static void stop(void)
-{
-    local_store_close(store);
-    store = NULL;
-    offload_free(offload);
-    loop_turn(loop, false);
-    loop_turn(loop, false);
-    loop_free(loop);
-}
-
-static void setup(void)
-{
-    snprintf(folder, sizeof(folder), "/tmp/jwtgate-store-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    options = (struct local_store_options){ .folder = folder,
-                                            .map_bytes = 1 << 20,
-                                            .max_map_bytes = 64 << 20,
-                                            .purge_interval_ms = 3600000 };
-    start();
-}
-
-static void remove_file(const char *name)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-    unlink(path);
-}
-
-static void teardown(void)
-{
-    stop();
-    remove_file("data.mdb");
-    remove_file("lock.mdb");
-    rmdir(folder);
-}
-
-static bool run_until(unsigned count)
-{
-    for (unsigned i = 0; i < 20000 && answer.count < count; i++) {
-        loop_turn(loop, false);
-        poll(NULL, 0, 1);
-    }
-    return answer.count >= count;
-}
-
-static int64_t in_an_hour(void)
-{
-    return (int64_t)time(NULL) + 3600;
-}
-
-static int put(const char *key, int64_t value, int64_t expires_at)
-{
-    struct local_entry entry = { slice_str(key), value, expires_at };
-    unsigned before = answer.count;
-    int err = local_store_put(store, &entry, 1, on_put, NULL);
-
-    if (err < 0) {
-        return err;
-    }
-    ck_assert_uint_eq(answer.count, before); /* never inside the call */
-    ck_assert(run_until(before + 1));
-    return answer.err;
-}
-
-static int find(const char *key, int64_t *ret_value)
-{
-    return local_store_find(store, slice_str(key), ret_value);
-}
+#include "tests/support/local_store_fixture.h"
 
 START_TEST(an_entry_is_found_once_it_was_acknowledged)
 {
@@ -128,20 +21,6 @@ START_TEST(an_entry_is_found_once_it_was_acknowledged)
     ck_assert_int_eq(value, 1);
     ck_assert_int_eq(find("jti:b", &value), ERR_NOT_FOUND);
     ck_assert_uint_eq(local_store_count(store), 1);
-}
-END_TEST
-
-START_TEST(entries_are_there_after_a_restart)
-{
-    int64_t value = 0;
-
-    ck_assert_int_eq(open_store(), 0);
-    ck_assert_int_eq(put("before:sub:u", 1700000000, in_an_hour()), 0);
-    stop();
-    start();
-    ck_assert_int_eq(open_store(), 0);
-    ck_assert_int_eq(find("before:sub:u", &value), 0);
-    ck_assert_int_eq(value, 1700000000);
 }
 END_TEST
 
@@ -186,19 +65,6 @@ START_TEST(bad_keys_are_refused)
     ck_assert_int_eq(find(key, &value), 0);
 }
 END_TEST
-
-static unsigned put_many(unsigned from, unsigned count, int64_t expires_at)
-{
-    static char keys[500][32];
-    struct local_entry entries[500];
-
-    for (unsigned i = 0; i < count; i++) {
-        int len = snprintf(keys[i], sizeof(keys[i]), "jti:%08u-%08u", from + i, from);
-        entries[i] = (struct local_entry){ slice_of(keys[i], (size_t)len), 1, expires_at };
-    }
-    ck_assert_int_eq(local_store_put(store, entries, count, on_put, NULL), 0);
-    return count;
-}
 
 START_TEST(the_map_grows_while_others_read)
 {
@@ -338,142 +204,6 @@ START_TEST(closing_with_puts_that_wait_is_quiet)
 }
 END_TEST
 
-static int open_data(int flags)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/data.mdb", folder);
-    return open(path, flags);
-}
-
-static void fill_and_close(void)
-{
-    ck_assert_int_eq(open_store(), 0);
-    put_many(0, 500, in_an_hour());
-    ck_assert(run_until(1));
-    stop();
-    start();
-}
-
-START_TEST(a_file_that_is_none_of_ours_is_an_error)
-{
-    char junk[8192];
-    int fd;
-
-    ck_assert_int_eq(open_store(), 0);
-    stop();
-    start();
-    memset(junk, 'x', sizeof(junk));
-    fd = open_data(O_WRONLY | O_TRUNC);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(write(fd, junk, sizeof(junk)), sizeof(junk));
-    close(fd);
-    ck_assert_int_lt(open_store(), 0);
-    ck_assert_ptr_nonnull(strstr(error, folder));
-}
-END_TEST
-
-START_TEST(a_cut_file_is_an_error)
-{
-    fill_and_close();
-    int fd = open_data(O_WRONLY);
-    ck_assert_int_eq(ftruncate(fd, 3 * 4096), 0);
-    close(fd);
-    ck_assert_int_lt(open_store(), 0);
-}
-END_TEST
-
-/* The bytes of `what` in the file get another value, everywhere. */
-static unsigned damage(const char *what)
-{
-    static char bytes[1 << 20];
-    int fd = open_data(O_RDWR);
-    ssize_t size = read(fd, bytes, sizeof(bytes));
-    unsigned found = 0;
-
-    for (ssize_t i = 0; i + (ssize_t)strlen(what) + 8 < size; i++) {
-        if (memcmp(bytes + i, what, strlen(what)) == 0) {
-            bytes[i + (ssize_t)strlen(what)] ^= 1;
-            found++;
-        }
-    }
-    ck_assert_int_eq(pwrite(fd, bytes, (size_t)size, 0), size);
-    close(fd);
-    return found;
-}
-
-START_TEST(a_damaged_entry_is_an_error)
-{
-    fill_and_close();
-    ck_assert_uint_gt(damage("jti:00000250-00000000"), 0);
-    ck_assert_int_lt(open_store(), 0);
-}
-END_TEST
-
-/* ---- kill -9 ---- */
-
-static int acknowledgements; /* the child's end of a pipe */
-
-static void on_child_put(void *arg, int err)
-{
-    unsigned number = *(unsigned *)arg;
-
-    if (err < 0 || write(acknowledgements, &number, sizeof(number)) != sizeof(number)) {
-        _exit(1);
-    }
-    answer.count++;
-}
-
-static void revoke_until_killed(unsigned first)
-{
-    char key[32];
-
-    start();
-    if (open_store() < 0) {
-        _exit(1);
-    }
-    for (unsigned i = first;; i++) {
-        struct local_entry entry = { slice_of(key, (size_t)snprintf(key, sizeof(key), "n%u", i)), 1,
-                                     in_an_hour() };
-        if (local_store_put(store, &entry, 1, on_child_put, &i) < 0 || !run_until(i - first + 1)) {
-            _exit(1);
-        }
-    }
-}
-
-START_TEST(every_acknowledged_entry_survives_kill_9)
-{
-    unsigned next = 0, number, acknowledged = 0;
-    char key[32];
-    int64_t value;
-
-    for (unsigned round = 0; round < 15; round++) {
-        int fds[2];
-        ck_assert_int_eq(pipe(fds), 0);
-        pid_t child = fork();
-        if (child == 0) {
-            acknowledgements = fds[1];
-            revoke_until_killed(next);
-        }
-        close(fds[1]);
-        poll(NULL, 0, 20 + (int)(round * 37 % 50));
-        kill(child, SIGKILL);
-        waitpid(child, NULL, 0);
-        while (read(fds[0], &number, sizeof(number)) == sizeof(number)) {
-            next = number + 1;
-        }
-        close(fds[0]);
-        acknowledged = next;
-    }
-    ck_assert_uint_gt(acknowledged, 0);
-    ck_assert_int_eq(open_store(), 0);
-    for (unsigned i = 0; i < acknowledged; i++) {
-        snprintf(key, sizeof(key), "n%u", i);
-        ck_assert_msg(find(key, &value) == 0, "%u of %u is missing", i, acknowledged);
-    }
-}
-END_TEST
-
 static bool count_behind(void *arg, const struct local_entry *entry)
 {
     (*(unsigned *)arg)++;
@@ -525,7 +255,6 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, an_entry_is_found_once_it_was_acknowledged);
-    tcase_add_test(tcase, entries_are_there_after_a_restart);
     tcase_add_test(tcase, an_entry_is_never_shortened);
     tcase_add_test(tcase, bad_keys_are_refused);
     tcase_add_test(tcase, the_map_grows_while_others_read);
@@ -535,14 +264,8 @@ int main(void)
     tcase_add_test(tcase, a_clock_that_jumps_does_not_make_entries_leave);
     tcase_add_test(tcase, many_puts_of_one_moment_share_commits);
     tcase_add_test(tcase, closing_with_puts_that_wait_is_quiet);
-    tcase_add_test(tcase, a_file_that_is_none_of_ours_is_an_error);
-    tcase_add_test(tcase, a_cut_file_is_an_error);
-    tcase_add_test(tcase, a_damaged_entry_is_an_error);
     tcase_add_test(tcase, entries_behind_a_key_are_visited);
     tcase_add_test(tcase, a_store_without_a_folder_lasts_as_long_as_it_is_open);
-#ifndef __SANITIZE_THREAD__ /* it knows no threads after fork() */
-    tcase_add_test(tcase, every_acknowledged_entry_survives_kill_9);
-#endif
     suite_add_tcase(suite, tcase);
 
     SRunner *runner = srunner_create(suite);
