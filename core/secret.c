@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/secret.h"
 
+#include "core/file.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,41 +39,30 @@ bool secret_file_is_private(const struct stat *st)
     return (mode & 077) == 0 || (st->st_uid == 0 && (mode & ~(mode_t)0640) == 0);
 }
 
-static int read_open_file(int fd, const struct place *at, const char *file,
+static int read_open_file(int fd, const struct stat *st, const struct place *at, const char *file,
                           char ret[SECRET_MAX_BYTES], size_t *ret_len)
 {
-    struct stat st;
-    size_t len = 0;
-    ssize_t n;
-
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size >= (off_t)SECRET_MAX_BYTES) {
-        return fail_file(at, NULL, file, "not a file of less than 4 KiB");
-    }
-    if (!secret_file_is_private(&st)) {
+    if (!secret_file_is_private(st)) {
         return fail_file(at, "chmod 600 it", file, "a secret that others can read");
     }
-    while ((n = read(fd, ret + len, SECRET_MAX_BYTES - len)) != 0) {
-        if (n < 0 && errno != EINTR) {
-            return fail_file(at, NULL, file, strerror(errno));
-        }
-        len += n < 0 ? 0 : (size_t)n;
-        if (len == SECRET_MAX_BYTES) {
-            return fail_file(at, NULL, file, "not a file of less than 4 KiB");
-        }
+    if (file_read(fd, ret, SECRET_MAX_BYTES, ret_len) < 0) {
+        return fail_file(at, NULL, file, strerror(errno));
     }
-    *ret_len = len;
-    return 0;
+    return *ret_len < SECRET_MAX_BYTES ? 0 : fail_file(at, NULL, file, "it has 4 KiB or more");
 }
 
 static int read_file(const struct place *at, const char *file, char ret[SECRET_MAX_BYTES],
                      size_t *ret_len)
 {
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const char *why;
+    struct stat st;
+    int fd = file_open(file, 0, &st, &why);
 
     if (fd < 0) {
-        return fail_file(at, NULL, file, strerror(errno));
+        return fail_file(at, NULL, file, why);
     }
-    int err = read_open_file(fd, at, file, ret, ret_len);
+    int err = read_open_file(fd, &st, at, file, ret, ret_len);
+
     close(fd);
     return err;
 }

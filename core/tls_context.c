@@ -2,13 +2,12 @@
 /* What servers and clients share: certificates and keys from files, the profile. */
 #include "core/tls_context.h"
 
+#include "core/file.h"
 #include "core/secret.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,52 +22,55 @@
 
 /* ---- files ---- */
 
-static bool check_file(int fd, const char *file, bool is_secret, size_t *ret_size, char *why)
+static bool check_file(const struct stat *st, const char *file, bool is_secret, char *why)
 {
-    struct stat st;
-
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)MAX_FILE_BYTES) {
-        snprintf(why, TLS_WHY_BYTES, "%.300s is not a file of at most 1 MiB", file);
+    if (st->st_size > (off_t)MAX_FILE_BYTES) {
+        snprintf(why, TLS_WHY_BYTES, "%.300s is larger than 1 MiB", file);
         return false;
     }
-    if (is_secret && !secret_file_is_private(&st)) {
+    if (is_secret && !secret_file_is_private(st)) {
         snprintf(why, TLS_WHY_BYTES, "the key file %.300s can be read by others (mode %04o)", file,
-                 (unsigned)(st.st_mode & 0777));
+                 (unsigned)(st->st_mode & 0777));
         return false;
     }
-    *ret_size = (size_t)st.st_size;
     return true;
+}
+
+/* What there is to read, in memory. */
+static BIO *read_to_memory(int fd, bool is_secret)
+{
+    BIO *bio = BIO_new(is_secret ? BIO_s_secmem() : BIO_s_mem());
+    char bytes[4096];
+    size_t len = sizeof(bytes), sum = 0;
+
+    while (bio != NULL && len == sizeof(bytes) && sum < MAX_FILE_BYTES) {
+        if (file_read(fd, bytes, sizeof(bytes), &len) < 0 ||
+            (len > 0 && BIO_write(bio, bytes, (int)len) != (int)len)) {
+            BIO_free(bio);
+            bio = NULL;
+        }
+        sum += len;
+    }
+    OPENSSL_cleanse(bytes, sizeof(bytes));
+    return bio;
 }
 
 BIO *tls_open_file(const char *file, bool is_secret, char *why)
 {
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    size_t size = 0, len = 0;
-    char bytes[4096];
-    ssize_t n = 1;
+    const char *problem;
+    struct stat st;
+    int fd = file_open(file, 0, &st, &problem);
     BIO *bio = NULL;
 
     if (fd < 0) {
-        snprintf(why, TLS_WHY_BYTES, "cannot open %.300s: %s", file, strerror(errno));
+        snprintf(why, TLS_WHY_BYTES, "cannot open %.300s: %s", file, problem);
         return NULL;
     }
-    if (check_file(fd, file, is_secret, &size, why)) {
-        bio = BIO_new(is_secret ? BIO_s_secmem() : BIO_s_mem());
+    if (check_file(&st, file, is_secret, why)) {
+        bio = read_to_memory(fd, is_secret);
         snprintf(why, TLS_WHY_BYTES, "cannot read %.300s", file);
     }
-    while (bio != NULL && n > 0 && len < MAX_FILE_BYTES) {
-        n = read(fd, bytes, sizeof(bytes));
-        if (n > 0 && BIO_write(bio, bytes, (int)n) != n) {
-            n = -1;
-        }
-        len += n > 0 ? (size_t)n : 0;
-    }
-    OPENSSL_cleanse(bytes, sizeof(bytes));
     close(fd);
-    if (n < 0) {
-        BIO_free(bio);
-        return NULL;
-    }
     return bio;
 }
 

@@ -83,6 +83,8 @@ enum {
     CMD_STOP = -3, /* help was printed, or a mistake reported: end with exit_code */
 };
 
+/* Is its value the name of a file, or of a folder? */
+bool cmd_option_is_file(const struct cmd_option *row);
 /* The id of the next option, or one of the above.  -h and --help are everybody's. */
 int cmd_next(struct cmd_line *line);
 /* Say what is wrong with the arguments on stderr; EXIT_USAGE. */

@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-static bool is_file(const struct cmd_option *row)
-{
-    return row->value != NULL && (strcmp(row->value, "FILE") == 0 || strcmp(row->value, "D") == 0);
-}
-
 static void print_words(const struct command *command)
 {
     for (size_t i = 0; command->words != NULL && command->words[i] != NULL; i++) {
@@ -30,7 +25,7 @@ static void print_bash_files(void)
 
     for (size_t i = 0; commands[i] != NULL; i++) {
         for (const struct cmd_option *row = commands[i]->options; row->name != NULL; row++) {
-            if (!is_file(row)) {
+            if (!cmd_option_is_file(row)) {
                 continue;
             }
             if (!row->is_long_only) {
@@ -109,7 +104,7 @@ static void print_zsh_option(const struct cmd_option *row)
         print_quoted(row->help, "[]\\:");
         fputc(']', stdout);
         if (row->value != NULL) {
-            printf(":%s:%s", value, is_file(row) ? "_files" : "");
+            printf(":%s:%s", value, cmd_option_is_file(row) ? "_files" : "");
         }
         fputs("' \\\n", stdout);
     }
@@ -168,7 +163,7 @@ static void print_fish(void)
             if (!row->is_long_only) {
                 printf(" -s %c", row->id);
             }
-            printf("%s -d '", row->value == NULL ? "" : is_file(row) ? " -r" : " -x");
+            printf("%s -d '", row->value == NULL ? "" : cmd_option_is_file(row) ? " -r" : " -x");
             print_quoted(row->help, "\\");
             fputs("'\n", stdout);
         }

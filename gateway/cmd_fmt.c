@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `jwtgate fmt`: configuration files in their canonical form (core/json_format.h). */
 #include "core/diag.h"
+#include "core/file.h"
 #include "core/json_format.h"
 #include "gateway/cmd.h"
 #include "gateway/cmd_replace.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,27 +35,21 @@ static int read_all(struct file *file, int fd)
 {
     size_t size = (size_t)file->st.st_size, len = 0;
     char *text = arena_alloc(&file->arena, size + 1);
-    ssize_t n = text == NULL ? -1 : 1;
+    int err = text == NULL ? ERR_NO_MEMORY : file_read(fd, text, size, &len);
 
-    while (n > 0 && len < size) {
-        n = read(fd, text + len, size - len);
-        len += n > 0 ? (size_t)n : 0;
-    }
     file->text = slice_of(text, len);
-    return n < 0 ? ERR_IO : 0;
+    return err;
 }
 
 static int open_and_read(struct file *file)
 {
-    int fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     const char *problem = NULL;
+    int fd = file_open(file->name, 0, &file->st, &problem);
 
     if (fd < 0) {
-        return complain(file, strerror(errno));
+        return complain(file, problem);
     }
-    if (fstat(fd, &file->st) != 0 || !S_ISREG(file->st.st_mode)) {
-        problem = "is not a file";
-    } else if ((uint64_t)file->st.st_size > json_limits_config.max_bytes) {
+    if ((uint64_t)file->st.st_size > json_limits_config.max_bytes) {
         problem = "is larger than 4 MiB";
     } else if (read_all(file, fd) < 0) {
         problem = "cannot be read";

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/cmd_key.h"
 
+#include "core/file.h"
+
 #include <openssl/crypto.h>
 
 #include <errno.h>
@@ -19,47 +21,39 @@ static int complain(const char *what, const char *file)
 
 /* ---- reading ---- */
 
-static int read_fd(int fd, char *ret, size_t size, size_t *ret_len)
+/* -1: said. */
+static int open_text(const char *file)
 {
-    size_t len = 0;
+    const char *why;
+    struct stat st;
+    int fd = file_open(file, 0, &st, &why);
 
-    while (len < size) {
-        ssize_t n = read(fd, ret + len, size - len);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return ERR_IO;
-        }
-        if (n == 0) {
-            break;
-        }
-        len += (size_t)n;
+    if (fd < 0) {
+        fprintf(stderr, "jwtgate: cannot open %s: %s\n", file, why);
     }
-    *ret_len = len;
-    return len == size ? ERR_TOO_BIG : 0;
+    return fd;
 }
 
 int cmd_read_text(const char *file, char *ret, size_t size, size_t *ret_len)
 {
     bool is_stdin = strcmp(file, "-") == 0;
-    int fd = is_stdin ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC);
+    int fd = is_stdin ? STDIN_FILENO : open_text(file);
 
     if (fd < 0) {
-        return complain("cannot open", file);
+        return ERR_IO;
     }
-    int err = read_fd(fd, ret, size, ret_len);
+    int err = file_read(fd, ret, size, ret_len);
 
-    if (err == ERR_TOO_BIG) {
-        fprintf(stderr, "jwtgate: %s is larger than %zu bytes\n", file, size - 1);
-    } else if (err < 0) {
+    if (err < 0) {
         err = complain("cannot read", file);
+    } else if (*ret_len == size) {
+        fprintf(stderr, "jwtgate: %s is larger than %zu bytes\n", file, size - 1);
+        err = ERR_TOO_BIG;
     }
     if (!is_stdin) {
         close(fd);
     }
-    while (err == 0 && *ret_len > 0 && strchr("\r\n \t", ret[*ret_len - 1]) != NULL) {
+    while (err == 0 && *ret_len > 0 && memchr("\r\n \t", ret[*ret_len - 1], 4) != NULL) {
         (*ret_len)--;
     }
     return err;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads arguments by a command's table, and prints it as help. */
+#include "core/utf8.h"
 #include "gateway/cmd.h"
 
 #include <stdarg.h>
@@ -46,6 +47,33 @@ static int print_help(struct cmd_line *line)
     return stop(line, EXIT_YES);
 }
 
+bool cmd_option_is_file(const struct cmd_option *row)
+{
+    return row->value != NULL && (strcmp(row->value, "FILE") == 0 || strcmp(row->value, "D") == 0);
+}
+
+static bool is_utf8(const char *text)
+{
+    size_t left = strlen(text);
+    unsigned len = 1;
+    uint32_t code;
+
+    for (; left > 0 && len > 0; left -= len, text += len) {
+        len = utf8_decode((const unsigned char *)text, left, &code);
+    }
+    return left == 0;
+}
+
+/* What is not the name of a file ends up in JSON, which would say something else. */
+static int take_value(struct cmd_line *line, const struct cmd_option *row, const char *value)
+{
+    line->value = value;
+    if (!cmd_option_is_file(row) && !is_utf8(value)) {
+        return stop(line, cmd_usage_error(line, "the value of --%s is not UTF-8", row->name));
+    }
+    return row->id;
+}
+
 /* "--name", "--name=value" or "--name value". */
 static int next_long(struct cmd_line *line, const char *text)
 {
@@ -69,8 +97,7 @@ static int next_long(struct cmd_line *line, const char *text)
     if (equals == NULL && line->next == line->argc) {
         return stop(line, cmd_usage_error(line, "--%s needs %s", row->name, row->value));
     }
-    line->value = equals == NULL ? line->argv[line->next++] : equals + 1;
-    return row->id;
+    return take_value(line, row, equals == NULL ? line->argv[line->next++] : equals + 1);
 }
 
 /* One letter of "-ab"; a value is the rest of the word, or the next one. */
@@ -99,8 +126,7 @@ static int next_letter(struct cmd_line *line)
     if (*rest == '\0' && line->next == line->argc) {
         return stop(line, cmd_usage_error(line, "-%c needs %s", letter, row->value));
     }
-    line->value = *rest == '\0' ? line->argv[line->next++] : rest;
-    return row->id;
+    return take_value(line, row, *rest == '\0' ? line->argv[line->next++] : rest);
 }
 
 int cmd_next(struct cmd_line *line)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The files of a configuration: read, parsed, and united into one tree. */
+#include "core/file.h"
 #include "core/map.h"
 #include "gateway/config_build.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -33,26 +33,10 @@ static int read_text(struct diag *diag, int fd, size_t size, struct slice *ret)
 {
     char *text = arena_alloc(&diag->arena, size + 1);
     size_t len = 0;
+    int err = text == NULL ? ERR_NO_MEMORY : file_read(fd, text, size, &len);
 
-    if (text == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    while (len < size) {
-        ssize_t n = read(fd, text + len, size - len);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return ERR_IO;
-        }
-        if (n == 0) {
-            break;
-        }
-        len += (size_t)n;
-    }
     *ret = slice_of(text, len);
-    return 0;
+    return err;
 }
 
 static bool is_read_already(const struct config_loader *loader, const struct stat *st)
@@ -69,19 +53,16 @@ static bool is_read_already(const struct config_loader *loader, const struct sta
 static int open_file(struct config_loader *loader, const char *path, const struct origin *origin,
                      struct stat *ret_st)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const char *problem = NULL;
+    int fd = file_open(path, 0, ret_st, &problem);
 
     if (fd < 0) {
         loader->missing = loader->missing || (origin->where == NULL && errno == ENOENT);
         diag_at(loader->diag, DIAG_ERROR, origin->where, origin->path, NULL,
-                "%s cannot be opened: %s", path, strerror(errno));
+                "%s cannot be opened: %s", path, problem);
         return -1;
     }
-    const char *problem = NULL;
-
-    if (fstat(fd, ret_st) != 0 || !S_ISREG(ret_st->st_mode)) {
-        problem = "is not a file";
-    } else if ((uint64_t)ret_st->st_size > json_limits_config.max_bytes) {
+    if ((uint64_t)ret_st->st_size > json_limits_config.max_bytes) {
         problem = "is larger than 4 MiB";
     } else if (is_read_already(loader, ret_st)) {
         problem = "is included twice";

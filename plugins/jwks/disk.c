@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plugins/jwks/disk.h"
 
+#include "core/file.h"
 #include "core/log.h"
 #include "core/map.h"
 
@@ -23,65 +24,46 @@ char *disk_path(const char *folder, struct slice source)
     return path;
 }
 
-static bool read_whole(int fd, char *buf, size_t len)
-{
-    size_t done = 0;
-
-    while (done < len) {
-        ssize_t n = read(fd, buf + done, len - done);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return false;
-        }
-        done += (size_t)n;
-    }
-    return true;
-}
-
 /* Keys decide who passes: a file that others may have written is none of ours. */
 static bool is_ours(const struct stat *st)
 {
-    return S_ISREG(st->st_mode) && (st->st_uid == geteuid() || st->st_uid == 0) &&
-           (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+    return (st->st_uid == geteuid() || st->st_uid == 0) && (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
-static int load_open(int fd, size_t max_bytes, struct disk_text *ret)
+static int load_open(int fd, const struct stat *st, size_t max_bytes, struct disk_text *ret)
 {
-    struct stat st;
-    char *text;
+    size_t size = (size_t)st->st_size, len = 0;
 
-    if (fstat(fd, &st) < 0 || !is_ours(&st)) {
+    if (!is_ours(st)) {
         return ERR_IO;
     }
-    if ((uint64_t)st.st_size > max_bytes) {
+    if (size > max_bytes) {
         return ERR_TOO_BIG;
     }
-    text = malloc((size_t)st.st_size + 1);
+    char *text = malloc(size + 1);
+
     if (text == NULL) {
         return ERR_NO_MEMORY;
     }
-    if (!read_whole(fd, text, (size_t)st.st_size)) {
+    if (file_read(fd, text, size, &len) < 0 || len < size) {
         free(text);
         return ERR_IO;
     }
-    *ret = (struct disk_text){ .ptr = text,
-                               .len = (size_t)st.st_size,
-                               .unix_time = (int64_t)st.st_mtime };
+    *ret = (struct disk_text){ .ptr = text, .len = len, .unix_time = (int64_t)st->st_mtime };
     return 0;
 }
 
 int disk_load(const char *path, size_t max_bytes, struct disk_text *ret)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-    int err;
+    const char *why;
+    struct stat st;
+    int fd = file_open(path, O_NOFOLLOW, &st, &why);
 
     if (fd < 0) {
         return errno == ENOENT ? ERR_NOT_FOUND : ERR_IO;
     }
-    err = load_open(fd, max_bytes, ret);
+    int err = load_open(fd, &st, max_bytes, ret);
+
     close(fd);
     return err;
 }

@@ -2,12 +2,12 @@
 #include "plugins/jwt/key_file.h"
 
 #include "core/base64url.h"
+#include "core/file.h"
 #include "core/secret.h"
 
 #include <openssl/crypto.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -22,70 +22,63 @@ void key_bytes_done(struct key_bytes *bytes)
     *bytes = (struct key_bytes){ 0 };
 }
 
-static ssize_t read_all(int fd, char *buf, size_t size)
+/* `bytes` has room for its size. */
+static int read_open_file(int fd, bool is_secret, const struct stat *st, const struct key_place *at,
+                          const char *file, struct key_bytes *bytes)
 {
-    size_t len = 0;
-
-    while (len < size) {
-        ssize_t n = read(fd, buf + len, size - len);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return -1;
-        }
-        if (n == 0) {
-            break;
-        }
-        len += (size_t)n;
-    }
-    return (ssize_t)len;
-}
-
-static int read_open_file(int fd, bool is_secret, const struct key_place *at, const char *file,
-                          struct key_bytes *ret)
-{
-    struct stat st;
-
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)KEY_FILE_MAX_BYTES) {
-        diag_at(at->ctx->diag, DIAG_ERROR, at->where, at->path, NULL,
-                "%s is not a file of at most 1 MiB", file);
-        return ERR_CONFIG;
-    }
-    if (is_secret && !secret_file_is_private(&st)) {
+    if (is_secret && !secret_file_is_private(st)) {
         diag_at(at->ctx->diag, DIAG_ERROR, at->where, at->path, "chmod 600 it",
                 "the secret file %s can be read by others (mode %04o)", file,
-                (unsigned)(st.st_mode & 0777));
+                (unsigned)(st->st_mode & 0777));
         return ERR_CONFIG;
     }
-    size_t size = (size_t)st.st_size;
-    char *buf = OPENSSL_malloc(size + 1);
-    if (buf == NULL) {
+    if (file_read(fd, bytes->ptr, bytes->len, &bytes->len) < 0) {
+        diag_at(at->ctx->diag, DIAG_ERROR, at->where, at->path, NULL, "cannot read %s: %s", file,
+                strerror(errno));
+        return ERR_CONFIG;
+    }
+    return 0;
+}
+
+static int read_file(int fd, bool is_secret, const struct stat *st, const struct key_place *at,
+                     const char *file, struct key_bytes *ret)
+{
+    if (st->st_size > (off_t)KEY_FILE_MAX_BYTES) {
+        diag_at(at->ctx->diag, DIAG_ERROR, at->where, at->path, NULL, "%s is larger than 1 MiB",
+                file);
+        return ERR_CONFIG;
+    }
+    struct key_bytes bytes = { .len = (size_t)st->st_size };
+
+    bytes.ptr = OPENSSL_malloc(bytes.len + 1);
+    if (bytes.ptr == NULL) {
         key_fail(at, NULL, "out of memory");
         return ERR_NO_MEMORY;
     }
-    ssize_t len = read_all(fd, buf, size);
-    if (len < 0) {
-        diag_at(at->ctx->diag, DIAG_ERROR, at->where, at->path, NULL, "cannot read %s: %s", file,
-                strerror(errno));
-        OPENSSL_clear_free(buf, size + 1);
-        return ERR_CONFIG;
+    int err = read_open_file(fd, is_secret, st, at, file, &bytes);
+
+    if (err < 0) {
+        key_bytes_done(&bytes);
+        return err;
     }
-    *ret = (struct key_bytes){ .ptr = buf, .len = (size_t)len };
+    *ret = bytes;
     return 0;
 }
 
 int key_read_file(const struct key_place *at, const char *file, bool is_secret,
                   struct key_bytes *ret)
 {
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const char *why;
+    struct stat st;
+    int fd = file_open(file, 0, &st, &why);
 
     if (fd < 0) {
         diag_at(at->ctx->diag, DIAG_ERROR, at->where, at->path, NULL, "cannot open %s: %s", file,
-                strerror(errno));
+                why);
         return ERR_CONFIG;
     }
-    int err = read_open_file(fd, is_secret, at, file, ret);
+    int err = read_file(fd, is_secret, &st, at, file, ret);
+
     close(fd);
     return err;
 }

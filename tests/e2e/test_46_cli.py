@@ -328,6 +328,19 @@ def test_routes_shows_what_is_exposed(scratch):
                                   "any_scope": False, "claims": []}
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+@pytest.mark.parametrize("arguments", ["check -c", "fmt", "client list -f", "client add a -f", "client remove a -f",
+                                       "keys jwks", "keys thumbprint", "token issue --key", "token inspect --token-file"])
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(scratch, kind, arguments):
+    file = pathlib.Path("/dev/zero") if kind == "device" else scratch / kind
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "folder":
+        file.mkdir()
+    done = jwtgate(*arguments.split(), file)
+    assert done.returncode in (1, 3) and "not a regular file" in done.stderr and done.stdout == "", done
+
+
 def test_commands_without_a_configuration_are_3(scratch):
     done = jwtgate("routes", cwd=scratch)
     assert done.returncode == 3 and "jwtgate.jsonc" in done.stderr

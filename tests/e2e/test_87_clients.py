@@ -99,6 +99,8 @@ def test_mistakes_change_nothing(scratch):
             (["add", "b c"], 1, "is not a name"),
             (["add", "b", "--claim", "iss=x"], 1, "the gateway's own"),
             (["add", "b", "--claim", "x"], 2, "K=V"),
+            (["add", "b", "--claim", "tenant=\udcff"], 2, "the value of --claim is not UTF-8"),
+            (["add", "b", "--audience", "\udcc3"], 2, "the value of --audience is not UTF-8"),
             (["add", "b", "--secret", "hunter2hunter2hunter2"], 2, "never an argument"),
             (["add", "b", "--secret", "-"], 1, "16 to 256 bytes"),
             (["add"], 2, "name the client"),

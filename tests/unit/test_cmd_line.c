@@ -10,6 +10,7 @@
 static const struct cmd_option options[] = {
     { 'c', "config", "FILE", "the configuration", false },
     { 'q', "quiet", NULL, "say nothing", false },
+    { 's', "subject", "S", "of a token", false },
     { 'x', "extra", NULL, "only by its name", true },
     { .name = NULL },
 };
@@ -68,7 +69,14 @@ static const struct {
     { { "-", NULL }, " word=-", CMD_END },
     { { "--", "-q", "--config", NULL }, " word=-q word=--config", CMD_END },
     { { "w", "-q", NULL }, " word=w q", CMD_END },
+    { { "--subject", "\xc3\xa9", "-s\xf0\x9f\x98\x80", NULL },
+      " s=\xc3\xa9 s=\xf0\x9f\x98\x80",
+      CMD_END },
+    { { "-c", "a\xff", "b\xff", NULL }, " c=a\xff word=b\xff", CMD_END },
     /* mistakes */
+    { { "--subject", "a\xff", NULL }, "", EXIT_USAGE },
+    { { "-s\xc3", NULL }, "", EXIT_USAGE },
+    { { "--subject=\xed\xa0\x80z", NULL }, "", EXIT_USAGE },
     { { "-z", NULL }, "", EXIT_USAGE },
     { { "-x", NULL }, "", EXIT_USAGE },
     { { "-c", NULL }, "", EXIT_USAGE },

@@ -117,13 +117,13 @@ START_TEST(too_long_a_secret_is_refused)
 
     memset(text, 'a', sizeof(text));
     write_secret(text, sizeof(text));
-    expect_refusal((struct secret_source){ .file = file }, "less than 4 KiB");
+    expect_refusal((struct secret_source){ .file = file }, "it has 4 KiB or more");
 }
 END_TEST
 
 START_TEST(a_folder_is_no_secret)
 {
-    expect_refusal((struct secret_source){ .file = "." }, "not a file");
+    expect_refusal((struct secret_source){ .file = "." }, "not a regular file");
 }
 END_TEST
 

@@ -16,7 +16,7 @@ START_TEST(wrong_files_are_refused_with_a_reason)
         { "a.crt", "b.key", "the key in b.key does not belong to the certificate", TLS_PART_KEY },
         { "a.key", "a.key", "a.key holds no PEM certificate", TLS_PART_CERT },
         { "a.crt", "a.crt", "can be read by others", TLS_PART_KEY },
-        { ".", "a.key", "is not a file", TLS_PART_CERT },
+        { ".", "a.key", "not a regular file", TLS_PART_CERT },
     };
     const struct tls_server_options options = { 0 };
 
