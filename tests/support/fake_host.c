@@ -6,15 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MAX_COUNTERS 64
-
-static struct {
-    char name[256];
-    uint64_t value;
-} counters[MAX_COUNTERS];
-static size_t counter_count;
-
 bool fake_host_pool_is_full;
+bool fake_host_lets_wait;
+unsigned fake_host_sleep_ms, fake_host_woken;
 static struct fake_host *current;
 static void *states[FAKE_HOST_PLUGINS];
 static struct gw_call calls[FAKE_HOST_PLUGINS];
@@ -428,86 +422,6 @@ enum gw_verdict gw_reply(struct gw_call *call, const struct gw_reply *reply)
     return GW_REPLY;
 }
 
-uint64_t *gw_counter(struct gw_worker *worker, const char *family, const char *labels)
-{
-    char name[256];
-
-    snprintf(name, sizeof(name), "%s{%s}", family, labels == NULL ? "" : labels);
-    for (size_t i = 0; i < counter_count; i++) {
-        if (strcmp(counters[i].name, name) == 0) {
-            return &counters[i].value;
-        }
-    }
-    if (counter_count == MAX_COUNTERS) {
-        return NULL;
-    }
-    memcpy(counters[counter_count].name, name, sizeof(name));
-    return &counters[counter_count++].value;
-}
-
-/* There, but nobody looks at what is in it. */
-struct gw_histogram *gw_histogram(struct gw_worker *worker, const char *family, const char *labels)
-{
-    static char histogram;
-
-    return (struct gw_histogram *)(void *)&histogram;
-}
-
-void gw_histogram_add_us(struct gw_histogram *histogram, uint64_t us)
-{
-}
-
-/* Nothing is done for a process here: keys that are fetched never come. */
-void *gw_process_previous(const struct gw_process *process)
-{
-    return NULL;
-}
-
-void *gw_worker_previous(struct gw_worker *worker, const void *top)
-{
-    return NULL;
-}
-
-struct gw_process *gw_process_of(struct gw_worker *worker, const void *top)
-{
-    return NULL;
-}
-
-struct gw_worker *gw_process_worker(struct gw_process *process)
-{
-    return NULL;
-}
-
-struct loop *gw_loop(struct gw_worker *worker)
-{
-    return NULL;
-}
-
-const char *gw_folder(const struct gw_process *process, enum gw_folder folder)
-{
-    return NULL;
-}
-
-struct gw_check *gw_check_new(struct gw_process *process, const char *name)
-{
-    return NULL;
-}
-
-void gw_check_set(struct gw_check *check, bool ok, const char *why)
-{
-}
-
-int gw_publish(struct gw_process *process, gw_publish_fn *fn, struct gw_shared *object)
-{
-    return ERR_NO_MEMORY;
-}
-
-int gw_publish_to(struct gw_process *process, struct gw_worker *worker, gw_publish_fn *fn,
-                  struct gw_shared *object)
-{
-    return ERR_NO_MEMORY;
-}
-
 void *gw_worker_state(const struct gw_request *req, const struct gw_plugin *plugin)
 {
     for (size_t i = 0; i < current->plugin_count; i++) {
@@ -518,14 +432,10 @@ void *gw_worker_state(const struct gw_request *req, const struct gw_plugin *plug
     return NULL;
 }
 
-int gw_process_post(struct gw_process *process, gw_process_fn *fn, const void *data, size_t size)
-{
-    return ERR_NO_MEMORY;
-}
-
 enum gw_verdict gw_sleep(struct gw_call *call, unsigned ms, gw_hook_fn *fn)
 {
-    return GW_FAIL;
+    fake_host_sleep_ms = ms;
+    return fake_host_lets_wait ? GW_WAIT : GW_FAIL;
 }
 
 /* Done at once; fn is called by run_chain(). */
@@ -547,9 +457,10 @@ void gw_waitlist_init(struct gw_waitlist *list)
 
 enum gw_verdict gw_waitlist_join(struct gw_call *call, struct gw_waitlist *list, gw_hook_fn *fn)
 {
-    return GW_FAIL;
+    return fake_host_lets_wait ? GW_WAIT : GW_FAIL;
 }
 
 void gw_waitlist_wake(struct gw_waitlist *list)
 {
+    fake_host_woken++;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gateway as plugins see it, without sockets: loads a configuration's plugin keys, runs a route's
  * chain on a made-up request and remembers what the plugins did.  One thread; what is offloaded is
- * done at once, nothing else can be waited for. */
+ * done at once, nothing else is waited for.  What it does for a process is in fake_process.h. */
 #pragma once
 
 #include "core/diag.h"
@@ -49,6 +49,10 @@ struct gw_request {
 
 /* gw_offload() fails. */
 extern bool fake_host_pool_is_full;
+/* gw_sleep() and gw_waitlist_join() do not fail: the test itself ends the wait. */
+extern bool fake_host_lets_wait;
+extern unsigned fake_host_sleep_ms; /* of the last gw_sleep() */
+extern unsigned fake_host_woken;    /* waitlists */
 
 /* Read `text` (JSON); the number of errors, which are in host->diag. */
 unsigned fake_host_load(struct fake_host *host, const struct gw_plugin *const *plugins,

@@ -4,26 +4,10 @@
 
 #include <check.h>
 
-#include <arpa/inet.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <string.h>
 
-#define SET                                                                                        \
-    "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"a\","                               \
-    "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"},{\"kty\":\"oct\",\"kid\":\"s\","       \
-    "\"k\":\"AAAA\"}]}"
-
-static struct {
-    int fd;
-    pthread_t thread;
-    char origin[64];
-    const char *path, *answer; /* any other path: 404 */
-    char metadata[256];        /* at `metadata_path`; empty: 404 */
-    const char *metadata_path;
-} server;
+#include "tests/support/key_server.h"
 
 static struct {
     char text[4096];
@@ -39,66 +23,32 @@ static void on_line(void *arg, bool ok, const char *text)
     said.bad += !ok;
 }
 
-static void *serve(void *arg)
-{
-    for (;;) {
-        char head[4096] = "", target[256] = "", text[1024];
-        const char *body = NULL;
-        int fd = accept(server.fd, NULL, NULL);
-
-        if (fd < 0) {
-            return NULL;
-        }
-        ssize_t len = recv(fd, head, sizeof(head) - 1, 0);
-        (void)!sscanf(head, "GET %255s", target);
-        if (server.path != NULL && strcmp(target, server.path) == 0) {
-            body = server.answer;
-        } else if (server.metadata_path != NULL && strcmp(target, server.metadata_path) == 0) {
-            body = server.metadata;
-        }
-        snprintf(text, sizeof(text), "HTTP/1.1 %s\r\nConnection: close\r\n\r\n%s",
-                 body == NULL ? "404 Not Found" : "200 OK", body == NULL ? "" : body);
-        if (len > 0) {
-            (void)!send(fd, text, strlen(text), MSG_NOSIGNAL);
-        }
-        close(fd);
-    }
-}
-
 static void setup(void)
 {
-    struct sockaddr_in addr = { .sin_family = AF_INET };
-    socklen_t len = sizeof(addr);
-
-    memset(&server, 0, sizeof(server));
     memset(&said, 0, sizeof(said));
-    server.fd = socket(AF_INET, SOCK_STREAM, 0);
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ck_assert_int_eq(bind(server.fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-    ck_assert_int_eq(listen(server.fd, 8), 0);
-    getsockname(server.fd, (struct sockaddr *)&addr, &len);
-    snprintf(server.origin, sizeof(server.origin), "http://127.0.0.1:%u", ntohs(addr.sin_port));
-}
-
-static void teardown(void)
-{
-    shutdown(server.fd, SHUT_RDWR);
-    pthread_join(server.thread, NULL);
-    close(server.fd);
+    key_server_start();
 }
 
 static void probe(bool discovery)
 {
-    char uri[128];
-
-    snprintf(uri, sizeof(uri), "%s/keys", server.origin);
-    struct jwks_options options = { .uri = discovery ? SLICE_ABSENT : slice_str(uri),
+    struct jwks_options options = { .uri = discovery ? SLICE_ABSENT : slice_str(key_server_uri()),
                                     .discovery = discovery,
                                     .allow_http = true,
                                     .timeout_ms = 5000,
                                     .max_bytes = 4096 };
-    ck_assert_int_eq(pthread_create(&server.thread, NULL, serve, NULL), 0);
-    jwks_probe(&options, SLICE("corp"), slice_str(server.origin), on_line, NULL);
+
+    jwks_probe(&options, SLICE("corp"), slice_str(key_server_origin()), on_line, NULL);
+}
+
+/* `slash`: what the metadata's issuer has more than the address that it was asked for by. */
+static void say_metadata(const char *path, const char *slash)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text),
+             KEY_SERVER_OK("", "{\"issuer\":\"%s%s\",\"jwks_uri\":\"%s/keys\"}"),
+             key_server_origin(), slash, key_server_origin());
+    key_server_say(path, text);
 }
 
 static void assert_said(const char *text)
@@ -108,8 +58,7 @@ static void assert_said(const char *text)
 
 START_TEST(keys_that_came_are_listed)
 {
-    server.path = "/keys";
-    server.answer = SET;
+    key_server_say("/keys", KEY_SERVER_OK("", KEYS_A_AND_SECRET));
     probe(false);
     ck_assert_uint_eq(said.bad, 0);
     assert_said("jwks/corp: ok: 1 key from http://127.0.0.1:");
@@ -120,8 +69,7 @@ END_TEST
 
 START_TEST(what_is_no_set_is_told)
 {
-    server.path = "/keys";
-    server.answer = "<html>";
+    key_server_say("/keys", KEY_SERVER_OK("", "<html>"));
     probe(false);
     ck_assert_uint_eq(said.good, 0);
     assert_said("it is not JSON");
@@ -141,11 +89,8 @@ static const char *const well_known[] = { "/.well-known/openid-configuration",
 
 START_TEST(metadata_lead_to_the_keys)
 {
-    server.path = "/keys";
-    server.answer = SET;
-    server.metadata_path = well_known[_i];
-    snprintf(server.metadata, sizeof(server.metadata),
-             "{\"issuer\":\"%s\",\"jwks_uri\":\"%s/keys\"}", server.origin, server.origin);
+    key_server_say("/keys", KEY_SERVER_OK("", KEYS_A));
+    say_metadata(well_known[_i], "");
     probe(true);
     ck_assert_uint_eq(said.bad, 0);
     assert_said("ok: 1 key from");
@@ -154,11 +99,8 @@ END_TEST
 
 START_TEST(metadata_of_another_issuer_are_told)
 {
-    server.path = "/keys";
-    server.answer = SET;
-    server.metadata_path = well_known[1];
-    snprintf(server.metadata, sizeof(server.metadata),
-             "{\"issuer\":\"%s/\",\"jwks_uri\":\"%s/keys\"}", server.origin, server.origin);
+    key_server_say("/keys", KEY_SERVER_OK("", KEYS_A));
+    say_metadata(well_known[1], "/");
     probe(true);
     ck_assert_uint_eq(said.good, 0);
     ck_assert_uint_eq(said.bad, 1); /* not one for each place that was looked at */
@@ -180,7 +122,7 @@ int main(void)
     Suite *suite = suite_create("probe");
     TCase *tcase = tcase_create("probe");
 
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, setup, key_server_stop);
     tcase_set_timeout(tcase, 30);
     tcase_add_test(tcase, keys_that_came_are_listed);
     tcase_add_test(tcase, what_is_no_set_is_told);

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many requests wait for keys, for how long, and what is remembered: one worker, with a host that
- * counts, and a key server on a thread. */
+/* How many requests wait for keys, for how long, and what is remembered: one worker and
+ * a key server. */
 #include "core/clock.h"
 #include "core/loop.h"
 #include "plugins/jwt/remote.h"
 
 #include <check.h>
 
-#include <arpa/inet.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <string.h>
 
-#define SET                                                                                        \
-    "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"a\","                               \
-    "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"
+#include "tests/support/fake_host.h"
+#include "tests/support/fake_process.h"
+#include "tests/support/key_server.h"
+
 #define MIN_REFRESH_MS 1000u
 
 static struct loop *loop;
@@ -26,136 +23,7 @@ static const struct provider_list providers = { .items = list, .count = 1 };
 static struct verify_keys keys;
 static struct remote remote;
 static struct remote_process *process;
-static unsigned questions, woken, publish_fails;
-static char uri[64];
-
-static struct {
-    int fd;
-    pthread_t thread;
-    const char *answer;
-} server;
-
-/* ---- the host ---- */
-
-struct gw_process {
-    int unused;
-};
 static struct gw_process gw;
-
-struct gw_worker *gw_process_worker(struct gw_process *of)
-{
-    return NULL;
-}
-
-struct loop *gw_loop(struct gw_worker *worker)
-{
-    return loop;
-}
-
-void *gw_process_previous(const struct gw_process *of)
-{
-    return NULL;
-}
-
-const char *gw_folder(const struct gw_process *of, enum gw_folder folder)
-{
-    return NULL;
-}
-
-struct gw_check *gw_check_new(struct gw_process *of, const char *name)
-{
-    return NULL;
-}
-
-void gw_check_set(struct gw_check *check, bool ok, const char *why)
-{
-}
-
-uint64_t *gw_counter(struct gw_worker *worker, const char *family, const char *labels)
-{
-    return NULL;
-}
-
-struct gw_histogram *gw_histogram(struct gw_worker *worker, const char *family, const char *labels)
-{
-    return NULL;
-}
-
-void gw_histogram_add_us(struct gw_histogram *histogram, uint64_t us)
-{
-}
-
-int gw_publish(struct gw_process *of, gw_publish_fn *fn, struct gw_shared *object)
-{
-    if (publish_fails > 0) {
-        publish_fails--;
-        return ERR_NO_MEMORY;
-    }
-    fn(&remote, object);
-    return 0;
-}
-
-int gw_process_post(struct gw_process *of, gw_process_fn *fn, const void *data, size_t size)
-{
-    questions++;
-    if (process != NULL) {
-        fn(process, data);
-    }
-    return 0;
-}
-
-void gw_waitlist_init(struct gw_waitlist *waiters)
-{
-    waiters->last = &waiters->first;
-}
-
-enum gw_verdict gw_waitlist_join(struct gw_call *call, struct gw_waitlist *waiters, gw_hook_fn *fn)
-{
-    return GW_WAIT;
-}
-
-void gw_waitlist_wake(struct gw_waitlist *waiters)
-{
-    woken++;
-}
-
-enum gw_verdict gw_sleep(struct gw_call *call, unsigned ms, gw_hook_fn *fn)
-{
-    ck_assert_uint_eq(ms, REMOTE_WAIT_MS);
-    return GW_WAIT;
-}
-
-/* ---- the key server ---- */
-
-static void *serve(void *arg)
-{
-    for (;;) {
-        char head[4096];
-        int fd = accept(server.fd, NULL, NULL);
-
-        if (fd < 0) {
-            return NULL;
-        }
-        if (recv(fd, head, sizeof(head), 0) > 0) {
-            (void)!send(fd, server.answer, strlen(server.answer), MSG_NOSIGNAL);
-        }
-        close(fd);
-    }
-}
-
-static void start_server(void)
-{
-    struct sockaddr_in addr = { .sin_family = AF_INET };
-    socklen_t len = sizeof(addr);
-
-    server.fd = socket(AF_INET, SOCK_STREAM, 0);
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ck_assert_int_eq(bind(server.fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-    ck_assert_int_eq(listen(server.fd, 8), 0);
-    getsockname(server.fd, (struct sockaddr *)&addr, &len);
-    snprintf(uri, sizeof(uri), "http://127.0.0.1:%u/keys", ntohs(addr.sin_port));
-    ck_assert_int_eq(pthread_create(&server.thread, NULL, serve, NULL), 0);
-}
 
 /* ---- fixture ---- */
 
@@ -168,18 +36,19 @@ static struct remote *find(void *worker, unsigned provider_index)
 static void setup(void)
 {
     loop = loop_new();
-    server.answer = "HTTP/1.1 200 OK\r\n\r\n" SET;
-    start_server();
+    key_server_start();
+    key_server_say("/keys", KEY_SERVER_OK("", KEYS_A));
     provider = (struct provider){
         .element = { .name = SLICE("corp") },
         .has_jwks = true,
-        .jwks = { .uri = slice_str(uri),
+        .jwks = { .uri = slice_str(key_server_uri()),
                   .allow_http = true,
                   .timeout_ms = 5000,
                   .max_bytes = 4096,
                   .cache = { .ttl_ms = 3600000, .min_refresh_ms = MIN_REFRESH_MS } },
     };
-    questions = woken = publish_fails = 0;
+    gw = (struct gw_process){ .loop = loop, .worker = &remote };
+    fake_host_lets_wait = true;
     memset(&remote, 0, sizeof(remote));
     ck_assert_int_eq(verify_keys_init(&keys, &provider), 0);
     remote_init(&remote, &keys, &provider);
@@ -188,9 +57,7 @@ static void setup(void)
 static void teardown(void)
 {
     clock_unset();
-    shutdown(server.fd, SHUT_RDWR);
-    pthread_join(server.thread, NULL);
-    close(server.fd);
+    key_server_stop();
     remote_process_free(process);
     process = NULL;
     remote_done(&remote);
@@ -201,6 +68,7 @@ static void teardown(void)
 static void start_process(void)
 {
     ck_assert_int_eq(remote_process_new(&gw, &providers, find, &process), 0);
+    gw.state = process;
     while (remote.news == NULL) {
         loop_turn(loop, true);
     }
@@ -220,6 +88,7 @@ static void expect_wait(const char *kid)
     enum jwt_reason reason;
 
     ck_assert_int_eq(begin(kid, &wait, &reason), GW_WAIT);
+    ck_assert_uint_eq(fake_host_sleep_ms, REMOTE_WAIT_MS);
     (void)remote_wait_end(&wait);
 }
 
@@ -250,7 +119,7 @@ START_TEST(so_many_wait_and_no_more)
     for (size_t i = 0; i < REMOTE_MAX_WAITING; i++) {
         ck_assert_int_eq(begin("a", &waits[i], &reason), GW_WAIT);
     }
-    ck_assert_uint_eq(questions, 1);
+    ck_assert_uint_eq(gw.posted, 1);
     expect_refusal("a", JWT_JWKS_UNAVAILABLE);
     ck_assert(!remote_wait_end(&waits[7])); /* its time was over */
     ck_assert(!remote_wait_end(&waits[7])); /* once more is harmless */
@@ -269,10 +138,10 @@ START_TEST(a_question_without_an_answer_is_asked_again)
     expect_wait("b");
     later(REMOTE_WAIT_MS - 1);
     expect_wait("a");
-    ck_assert_uint_eq(questions, 1);
+    ck_assert_uint_eq(gw.posted, 1);
     later(1);
     expect_wait("a");
-    ck_assert_uint_eq(questions, 2);
+    ck_assert_uint_eq(gw.posted, 2);
 }
 END_TEST
 
@@ -289,7 +158,7 @@ START_TEST(nobody_asks_for_a_token_that_keys_cannot_save)
     start_process();
     ck_assert_int_eq(remote_wait_begin(NULL, &remote, &hopeless, &wait, NULL, &reason), GW_REPLY);
     ck_assert_int_eq(reason, JWT_KID_UNKNOWN);
-    ck_assert_uint_eq(questions, 0);
+    ck_assert_uint_eq(gw.posted, 0);
 }
 END_TEST
 
@@ -302,17 +171,17 @@ START_TEST(the_answer_ends_all_waits_and_one_fetch_serves_min_refresh)
     ck_assert_ptr_nonnull(keys.remote);
     later(0);
     expect_refusal("b", JWT_KID_UNKNOWN); /* the first fetch has just begun */
-    ck_assert_uint_eq(questions, 0);
+    ck_assert_uint_eq(gw.posted, 0);
     later(MIN_REFRESH_MS);
     ck_assert_int_eq(begin("b", &wait, &reason), GW_WAIT);
     clock_unset();
-    unsigned before = woken;
-    while (woken == before) {
+    unsigned before = fake_host_woken;
+    while (fake_host_woken == before) {
         loop_turn(loop, true);
     }
     ck_assert(remote_wait_end(&wait));
     ck_assert_int_eq(remote_missed(&remote, SLICE("b"), true), JWT_KID_UNKNOWN);
-    ck_assert_uint_eq(questions, 1);
+    ck_assert_uint_eq(gw.posted, 1);
 }
 END_TEST
 
@@ -324,7 +193,7 @@ START_TEST(a_kid_that_was_missing_is_remembered_for_a_while)
     later(MIN_REFRESH_MS);
     ck_assert_int_eq(remote_missed(&remote, SLICE("b"), true), JWT_KID_UNKNOWN);
     expect_refusal("b", JWT_KID_UNKNOWN);
-    ck_assert_uint_eq(questions, 0);
+    ck_assert_uint_eq(gw.posted, 0);
     later(2 * MIN_REFRESH_MS - 1);
     expect_refusal("b", JWT_KID_UNKNOWN);
     later(1);
@@ -343,13 +212,13 @@ START_TEST(who_could_not_be_asked_knows_nothing)
     start_process();
     later(MIN_REFRESH_MS);
     ck_assert_int_eq(remote_missed(&remote, SLICE("b"), false), JWT_JWKS_UNAVAILABLE);
-    server.answer = "HTTP/1.1 500 Oops\r\n\r\n";
+    key_server_say("/keys", KEY_SERVER_FAILS);
     struct remote_wait wait = { 0 };
     enum jwt_reason reason;
     ck_assert_int_eq(begin("b", &wait, &reason), GW_WAIT);
     clock_unset();
-    unsigned before = woken;
-    while (woken == before) {
+    unsigned before = fake_host_woken;
+    while (fake_host_woken == before) {
         loop_turn(loop, true);
     }
     ck_assert(remote_wait_end(&wait));
@@ -362,12 +231,12 @@ END_TEST
 
 START_TEST(news_that_did_not_reach_all_are_told_again)
 {
-    publish_fails = 1;
+    gw.publish_fails = 1;
     ck_assert_int_eq(remote_process_new(&gw, &providers, find, &process), 0);
     while (remote.news == NULL) {
         loop_turn(loop, true);
     }
-    ck_assert_uint_eq(publish_fails, 0);
+    ck_assert_uint_eq(gw.publish_fails, 0);
     ck_assert_ptr_nonnull(keys.remote);
 }
 END_TEST
