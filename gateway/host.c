@@ -207,6 +207,11 @@ uint64_t *gw_counter(struct gw_worker *worker, const char *family, const char *l
     return metrics_number(worker_of(worker)->metrics, family, labels);
 }
 
+void gw_gauge_hide(struct gw_worker *worker, const char *family, const char *labels)
+{
+    metrics_hide_gauge(worker_of(worker)->metrics, family, labels);
+}
+
 struct gw_histogram *gw_histogram(struct gw_worker *worker, const char *family, const char *labels)
 {
     return metrics_histogram(worker_of(worker)->metrics, family, labels);

@@ -29,10 +29,9 @@ static int metrics_init_listener(struct metrics *metrics, struct metrics_listene
 
     metrics_label_add(labels, &len, "listener", listener->name);
     listener->accepted = metrics_series_number(metrics, METRICS_ACCEPTED, labels);
-    listener->connections = metrics_series_number(metrics, METRICS_CONNECTIONS, labels);
-    listener->in_flight = metrics_series_number(metrics, METRICS_IN_FLIGHT, labels);
-    if (listener->accepted == NULL || listener->connections == NULL ||
-        listener->in_flight == NULL) {
+    if (listener->accepted == NULL ||
+        metrics_series_number(metrics, METRICS_CONNECTIONS, labels) == NULL ||
+        metrics_series_number(metrics, METRICS_IN_FLIGHT, labels) == NULL) {
         return ERR_NO_MEMORY;
     }
     for (unsigned i = 0; i < CONN_ENDS; i++) {
@@ -82,6 +81,7 @@ int metrics_prepare(struct metrics *metrics, const struct config *config,
     table->count = config->listener_count;
     for (size_t i = 0; i < config->listener_count; i++) {
         table->items[i].name = config->listeners[i].element.name;
+        table->items[i].is_gone = config->listeners[i].is_gone;
         if (metrics_init_listener(metrics, &table->items[i]) != 0) {
             free(table);
             return ERR_NO_MEMORY;

@@ -33,6 +33,8 @@ void metrics_forget(struct metrics *metrics);
 /* The number of family + labels (labels as in the exposition, without braces; "" for none); made
  * at the first call.  NULL: no memory or an unknown family. */
 uint64_t *metrics_number(struct metrics *metrics, const char *family, const char *labels);
+/* A gauge of what is not there any more is not shown, until metrics_number() asks for it again. */
+void metrics_hide_gauge(struct metrics *metrics, const char *family, const char *labels);
 struct gw_histogram *metrics_histogram(struct metrics *metrics, const char *family,
                                        const char *labels);
 void metrics_histogram_add_us(struct gw_histogram *histogram, uint64_t us);

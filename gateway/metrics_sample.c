@@ -19,24 +19,6 @@
 #define JWTGATE_COMMIT "unknown"
 #endif
 
-static void metrics_sample_conns(const struct worker *worker)
-{
-    struct metrics *metrics = worker->metrics;
-
-    struct metrics_listener *listeners = metrics->listeners->items;
-
-    for (size_t i = 0; i < metrics->listeners->count; i++) {
-        *listeners[i].connections = 0;
-        *listeners[i].in_flight = 0;
-    }
-    for (const struct conn *conn = worker->conns; conn != NULL; conn = conn->next) {
-        if (conn->listener_index < metrics->listeners->count) {
-            (*listeners[conn->listener_index].connections)++;
-            *listeners[conn->listener_index].in_flight += conn->request != NULL;
-        }
-    }
-}
-
 /* The series of the family are not shown until they are set again. */
 static void metrics_hide(struct metrics *metrics, unsigned family)
 {
@@ -53,6 +35,41 @@ static void metrics_set(struct metrics *metrics, unsigned family, const char *la
     if (series != NULL) {
         series->number = value;
         series->hidden = false;
+    }
+}
+
+static void metrics_sample_listener(struct metrics *metrics,
+                                    const struct metrics_listener *listener)
+{
+    char labels[METRICS_LABELS_BYTES];
+    size_t len = 0;
+
+    if (listener->is_gone && listener->connections == 0) {
+        return;
+    }
+    metrics_label_add(labels, &len, "listener", listener->name);
+    metrics_set(metrics, METRICS_CONNECTIONS, labels, listener->connections);
+    metrics_set(metrics, METRICS_IN_FLIGHT, labels, listener->in_flight);
+}
+
+static void metrics_sample_conns(const struct worker *worker)
+{
+    struct metrics_listeners *listeners = worker->metrics->listeners;
+
+    for (size_t i = 0; i < listeners->count; i++) {
+        listeners->items[i].connections = 0;
+        listeners->items[i].in_flight = 0;
+    }
+    for (const struct conn *conn = worker->conns; conn != NULL; conn = conn->next) {
+        if (conn->listener_index < listeners->count) {
+            listeners->items[conn->listener_index].connections++;
+            listeners->items[conn->listener_index].in_flight += conn->request != NULL;
+        }
+    }
+    metrics_hide(worker->metrics, METRICS_CONNECTIONS);
+    metrics_hide(worker->metrics, METRICS_IN_FLIGHT);
+    for (size_t i = 0; i < listeners->count; i++) {
+        metrics_sample_listener(worker->metrics, &listeners->items[i]);
     }
 }
 
@@ -131,6 +148,8 @@ static void metrics_sample_certificates(const struct gateway *gateway)
 {
     const struct config *config = gateway->config;
 
+    metrics_hide(gateway->control->metrics, METRICS_CERTIFICATE);
+    metrics_hide(gateway->control->metrics, METRICS_STAPLE);
     for (size_t i = 0; i < config->listener_count; i++) {
         const struct config_listener *listener = &config->listeners[i];
 

@@ -69,11 +69,29 @@ struct gw_histogram *metrics_series_histogram(struct metrics *metrics, unsigned 
 uint64_t *metrics_number(struct metrics *metrics, const char *family, const char *labels)
 {
     int found = metrics_find_family(family);
+    struct metrics_series *series;
 
     if (found < 0 || metrics_families[found].type == METRICS_HISTOGRAM) {
         return NULL;
     }
-    return metrics_series_number(metrics, (unsigned)found, labels);
+    series = metrics_series_get(metrics, (unsigned)found, labels);
+    if (series == NULL) {
+        return NULL;
+    }
+    series->hidden = false;
+    return &series->number;
+}
+
+void metrics_hide_gauge(struct metrics *metrics, const char *family, const char *labels)
+{
+    int found = metrics_find_family(family);
+    struct metrics_series *series = found < 0 || metrics_families[found].type != METRICS_GAUGE
+                                        ? NULL
+                                        : metrics_series_get(metrics, (unsigned)found, labels);
+
+    if (series != NULL) {
+        series->hidden = true;
+    }
 }
 
 struct gw_histogram *metrics_histogram(struct metrics *metrics, const char *family,

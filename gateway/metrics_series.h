@@ -57,9 +57,10 @@ struct metrics_auth {
 
 struct metrics_listener {
     struct slice name;
+    bool is_gone; /* of an earlier snapshot: it may still have connections */
     uint64_t *accepted;
     uint64_t *closed[CONN_ENDS];
-    uint64_t *connections, *in_flight; /* set at a scrape */
+    uint64_t connections, in_flight; /* counted at a scrape */
 };
 
 struct metrics_listeners {

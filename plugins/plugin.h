@@ -238,6 +238,9 @@ GW_API enum gw_verdict gw_offload(struct gw_call *call, gw_work_fn *work, struct
  * family and labels.  `labels` as in the exposition, without braces: result=\"hit\".  NULL: no memory.  `family` must
  * be in gateway/metrics.h's table. */
 GW_API uint64_t *gw_counter(struct gw_worker *worker, const char *family, const char *labels);
+/* What the gauge tells of is not there any more: it is not shown until gw_counter() asks for it again.
+ * Counters stay. */
+GW_API void gw_gauge_hide(struct gw_worker *worker, const char *family, const char *labels);
 /* A histogram of microseconds of this worker. */
 struct gw_histogram;
 GW_API struct gw_histogram *gw_histogram(struct gw_worker *worker, const char *family,

@@ -183,6 +183,7 @@ void hub_leave(struct jwks_watch *watch)
         at = &(*at)->next;
     }
     *at = watch->next;
+
     struct jwks_hub *hub = store->hub;
 
     if (store->watches == NULL) {
@@ -193,6 +194,18 @@ void hub_leave(struct jwks_watch *watch)
     for (store = hub->stores; store != NULL; store = store->next) {
         watches_show(store); /* a provider with another source now has the same gauges */
     }
+}
+
+bool hub_has_provider(const struct jwks_hub *hub, struct slice provider)
+{
+    for (const struct jwks_store *store = hub->stores; store != NULL; store = store->next) {
+        for (const struct jwks_watch *at = store->watches; at != NULL; at = at->next) {
+            if (slice_eq(at->setup.provider, provider)) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 /* ---- life ---- */

@@ -42,12 +42,14 @@ struct jwks_store {
     uint64_t next_ask_ms;
 };
 
+enum watch_gauge { WATCH_KEYS, WATCH_SKIPPED, WATCH_LAST_SUCCESS, WATCH_GAUGES };
+
 struct jwks_watch {
     struct jwks_watch *next; /* of the store */
     struct jwks_store *store;
     struct jwks_watch_setup setup;
-    struct gw_check *check;                  /* NULL: no room for it */
-    uint64_t *keys, *skipped, *last_success; /* gauges; NULL: no memory */
+    struct gw_check *check;         /* NULL: no room for it */
+    uint64_t *gauges[WATCH_GAUGES]; /* NULL: no memory */
 };
 
 /* ---- store.c ---- */
@@ -68,6 +70,8 @@ struct offload *hub_offload(struct jwks_hub *hub);
 /* Make the watch one of its source's store. ERR_NO_MEMORY. */
 int hub_join(struct jwks_hub *hub, struct jwks_watch *watch) MUST_CHECK;
 void hub_leave(struct jwks_watch *watch);
+/* Does any watch have this name?  A reload has two of one provider for a while, maybe of two stores. */
+bool hub_has_provider(const struct jwks_hub *hub, struct slice provider);
 
 /* ---- watch.c: all watches of a store ---- */
 

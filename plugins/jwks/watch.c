@@ -46,13 +46,6 @@ static void count(const struct jwks_watch *watch, const char *family, const char
     }
 }
 
-static void set_gauge(uint64_t *gauge, uint64_t value)
-{
-    if (gauge != NULL) {
-        *gauge = value;
-    }
-}
-
 static void add_duration(const struct jwks_watch *watch, const char *result, uint64_t duration_ms)
 {
     char labels[MAX_LABELS];
@@ -83,16 +76,40 @@ void watches_count_suspicious(const struct jwks_store *store, const char *reason
 
 /* ---- what they show and hear ---- */
 
+static const char *const gauge_names[WATCH_GAUGES] = {
+    [WATCH_KEYS] = "jwtgate_jwks_keys",
+    [WATCH_SKIPPED] = "jwtgate_jwks_keys_skipped",
+    [WATCH_LAST_SUCCESS] = "jwtgate_jwks_last_success_timestamp_seconds",
+};
+
 static void watch_show(const struct jwks_watch *watch)
 {
     const struct jwks_store *store = watch->store;
+    const uint64_t values[WATCH_GAUGES] = {
+        [WATCH_KEYS] = store->set == NULL ? 0 : store->set->count,
+        [WATCH_SKIPPED] = store->skipped,
+        [WATCH_LAST_SUCCESS] = (uint64_t)store->success_unix,
+    };
 
-    set_gauge(watch->keys, store->set == NULL ? 0 : store->set->count);
-    set_gauge(watch->skipped, store->skipped);
-    set_gauge(watch->last_success, (uint64_t)store->success_unix);
+    for (size_t i = 0; i < WATCH_GAUGES; i++) {
+        if (watch->gauges[i] != NULL) {
+            *watch->gauges[i] = values[i];
+        }
+    }
     if (watch->check != NULL && store->set != NULL) {
         gw_check_set(watch->check, true,
                      NULL); /* once ready, staleness is told by 503s and metrics */
+    }
+}
+
+/* There is no such provider any more: its age would raise alarms for ever. */
+static void watch_hide(const struct jwks_watch *watch)
+{
+    char labels[MAX_LABELS];
+
+    write_labels(watch, NULL, NULL, labels);
+    for (size_t i = 0; i < WATCH_GAUGES; i++) {
+        gw_gauge_hide(gw_process_worker(watch->setup.process), gauge_names[i], labels);
     }
 }
 
@@ -155,9 +172,9 @@ static void watch_init(struct jwks_watch *watch)
     if (watch->check != NULL) {
         gw_check_set(watch->check, false, "its keys have not been fetched");
     }
-    watch->keys = number(watch, "jwtgate_jwks_keys", NULL, NULL);
-    watch->skipped = number(watch, "jwtgate_jwks_keys_skipped", NULL, NULL);
-    watch->last_success = number(watch, "jwtgate_jwks_last_success_timestamp_seconds", NULL, NULL);
+    for (size_t i = 0; i < WATCH_GAUGES; i++) {
+        watch->gauges[i] = number(watch, gauge_names[i], NULL, NULL);
+    }
 }
 
 struct jwks_watch *jwks_watch_new(struct jwks_hub *hub, const struct jwks_watch_setup *setup)
@@ -179,12 +196,16 @@ struct jwks_watch *jwks_watch_new(struct jwks_hub *hub, const struct jwks_watch_
 
 void jwks_watch_free(struct jwks_watch *watch)
 {
+    struct jwks_hub *hub;
+
     if (watch == NULL) {
         return;
     }
-    set_gauge(watch->keys, 0);
-    set_gauge(watch->skipped, 0);
-    hub_leave(watch); /* another watch of the provider sets them again */
+    hub = watch->store->hub;
+    hub_leave(watch);
+    if (!hub_has_provider(hub, watch->setup.provider)) {
+        watch_hide(watch);
+    }
     free(watch);
 }
 

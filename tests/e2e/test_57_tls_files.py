@@ -67,7 +67,8 @@ def test_a_new_response_is_taken_when_only_it_has_changed(start, backend, files,
     lapsed = authority.ocsp(files["cert_file"], begin=-2 * DAY, end=-DAY)
     good = pathlib.Path(files["ocsp_file"]).read_bytes()
     pathlib.Path(files["ocsp_file"]).write_bytes(lapsed)
-    gateway = start(config_with(backend, files))
+    settings = config_with(backend, files)
+    gateway = start(settings)
     assert status(gateway.port) is None
     gateway.logged("an OCSP response has lapsed and is not stapled any more listener=public")
     pathlib.Path(files["ocsp_file"]).write_bytes(good)
@@ -77,6 +78,9 @@ def test_a_new_response_is_taken_when_only_it_has_changed(start, backend, files,
     log = reload(gateway, ok=False)
     assert "it has been revoked" in log
     assert status(gateway.port) == "good", "the one before stays"
+    del files["ocsp_file"]
+    reload(gateway, settings)
+    assert not [row for row in gateway.metrics() if row.startswith("jwtgate_ocsp_")], "nothing lapses any more"
 
 
 def test_a_response_that_lapses_while_it_serves_is_not_stapled(start, backend, files, authority):

@@ -149,6 +149,9 @@ def test_listeners_come_and_go_and_kept_ones_stay_open(start, backend):
             Client(port)
         assert kept.ask(get("/a")).status == 200
         gateway.wait_for_metric(0, "jwtgate_connections", listener="second")
+        gone = [row for row in gateway.metrics() if 'listener="second"' in row]
+        assert gone and not any(row.startswith(("jwtgate_connections{", "jwtgate_http_requests_in_flight"))
+                                for row in gone), "counters stay, gauges of what is not there do not"
         moved = copy.deepcopy(second)
         moved["listeners"]["second"]["address"] = f"127.0.0.1:{free_port()}"
         reload(gateway, second)

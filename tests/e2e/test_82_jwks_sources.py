@@ -124,8 +124,13 @@ def test_what_a_reload_does_not_change_lives_on(start, backend, issuer, keys):
     del changed["providers"]["partner"], changed["routes"]["partner"]
     reload(gateway, changed)
     assert gateway.metric("jwtgate_token_cache_entries") == 1, "tokens go with their provider"
-    assert gateway.metric("jwtgate_jwks_keys", provider="partner") == 0
-    assert gateway.metric("jwtgate_jwks_keys", provider="corp") == 1
+    shown = gateway.metrics()
+    for gauge in ("keys", "keys_skipped", "last_success_timestamp_seconds"):
+        assert f'jwtgate_jwks_{gauge}{{provider="corp"}}' in shown
+        assert f'jwtgate_jwks_{gauge}{{provider="partner"}}' not in shown, "what is not there has no series"
+    assert gateway.metric("jwtgate_jwks_fetches_total", provider="partner") > 0, "counters stay"
+    reload(gateway, settings)
+    assert gateway.metric("jwtgate_jwks_keys", provider="partner") == 1, "it is there again"
 
 
 def test_a_changed_source_is_fetched_before_the_switch(start, backend, issuer, keys):

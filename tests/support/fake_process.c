@@ -43,6 +43,15 @@ uint64_t *gw_counter(struct gw_worker *worker, const char *family, const char *l
     return &numbers[i].value;
 }
 
+void gw_gauge_hide(struct gw_worker *worker, const char *family, const char *labels)
+{
+    size_t i = find_number(family, labels);
+
+    if (i < MAX_NUMBERS) {
+        numbers[i].is_hidden = true;
+    }
+}
+
 int64_t fake_process_number(const char *family, const char *labels)
 {
     size_t i = find_number(family, labels);

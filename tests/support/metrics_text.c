@@ -51,3 +51,13 @@ void assert_line(struct metrics *const *all, unsigned count, const char *line)
     ck_assert_msg(strstr(text, wanted) != NULL, "no line '%s' in:%s", line, text);
     free(text);
 }
+
+void assert_no_line(struct metrics *const *all, unsigned count, const char *begin)
+{
+    char *text = text_of(all, count);
+    char unwanted[512];
+
+    snprintf(unwanted, sizeof(unwanted), "\n%s", begin);
+    ck_assert_msg(strstr(text, unwanted) == NULL, "'%s' in:%s", begin, text);
+    free(text);
+}

@@ -11,3 +11,5 @@ extern const struct config_route metrics_route;
 /* The text behind a newline, so that each line starts with one; to be freed. */
 char *text_of(struct metrics *const *all, unsigned count);
 void assert_line(struct metrics *const *all, unsigned count, const char *line);
+/* None that begins like this. */
+void assert_no_line(struct metrics *const *all, unsigned count, const char *begin);

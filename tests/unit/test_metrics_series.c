@@ -37,6 +37,39 @@ START_TEST(unknown_families_and_wrong_types_are_refused)
 }
 END_TEST
 
+/* In Prometheus what does not exist has no series; one that stays at its last value raises alarms. */
+START_TEST(a_gauge_that_is_hidden_has_no_series_until_it_is_asked_for)
+{
+    static const char family[] = "jwtgate_jwks_last_success_timestamp_seconds";
+    struct metrics *metrics = metrics_new(&metrics_config);
+    uint64_t *corp = metrics_number(metrics, family, "provider=\"corp\"");
+    uint64_t *other = metrics_number(metrics, family, "provider=\"other\"");
+
+    *corp = 7;
+    *other = 8;
+    metrics_hide_gauge(metrics, family, "provider=\"corp\"");
+    metrics_hide_gauge(metrics, family, "provider=\"never\"");
+    assert_no_line(&metrics, 1, "jwtgate_jwks_last_success_timestamp_seconds{provider=\"corp\"}");
+    assert_no_line(&metrics, 1, "jwtgate_jwks_last_success_timestamp_seconds{provider=\"never\"}");
+    assert_line(&metrics, 1, "jwtgate_jwks_last_success_timestamp_seconds{provider=\"other\"} 8");
+    ck_assert_ptr_eq(metrics_number(metrics, family, "provider=\"corp\""), corp);
+    assert_line(&metrics, 1, "jwtgate_jwks_last_success_timestamp_seconds{provider=\"corp\"} 7");
+    metrics_free(metrics);
+}
+END_TEST
+
+START_TEST(counters_are_not_hidden)
+{
+    struct metrics *metrics = metrics_new(&metrics_config);
+
+    *metrics_number(metrics, "jwtgate_jwks_fetches_total", "result=\"ok\"") = 3;
+    metrics_hide_gauge(metrics, "jwtgate_jwks_fetches_total", "result=\"ok\"");
+    metrics_hide_gauge(metrics, "jwtgate_nothing", "");
+    assert_line(&metrics, 1, "jwtgate_jwks_fetches_total{result=\"ok\"} 3");
+    metrics_free(metrics);
+}
+END_TEST
+
 START_TEST(label_values_are_escaped)
 {
     char labels[METRICS_LABELS_BYTES];
@@ -103,6 +136,8 @@ int main(void)
 
     tcase_add_test(tc, the_same_series_is_the_same_number);
     tcase_add_test(tc, unknown_families_and_wrong_types_are_refused);
+    tcase_add_test(tc, a_gauge_that_is_hidden_has_no_series_until_it_is_asked_for);
+    tcase_add_test(tc, counters_are_not_hidden);
     tcase_add_test(tc, label_values_are_escaped);
     tcase_add_test(tc, label_values_that_are_too_long_are_cut_and_closed);
     tcase_add_test(tc, families_have_names_of_their_own_and_a_help_text);
