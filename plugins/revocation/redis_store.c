@@ -79,6 +79,8 @@ void redis_store_send(struct redis_store *store, struct redis *to, unsigned argc
 
 void redis_store_publish_next(struct redis_store *store)
 {
+    /* Nothing goes into it any more: a worker that has not heard of two generations asks redis. */
+    redis_store_set_lease(store->previous, 0);
     revocation_filter_unref(store->previous);
     store->previous = store->current;
     store->current = store->next;

@@ -286,6 +286,92 @@ START_TEST(expired_names_leave_with_the_next_generation)
 }
 END_TEST
 
+/* What a worker holds that has not heard of the last generations. */
+START_TEST(an_old_generation_is_fed_and_then_not_believed)
+{
+    options.resync_interval_ms = 1000;
+    options.max_staleness_ms = 60000; /* its lease would run on */
+    start_store();
+    RUN_UNTIL(is_live());
+    struct revocation_filter *old = filter;
+    (void)gw_shared_ref(&old->shared);
+    RUN_UNTIL(seen.generations == 2);
+    ck_assert(revocation_filter_is_live(old));
+    block("blocklist:jti:late");
+    RUN_UNTIL(may_have("blocklist:jti:late"));
+    ck_assert(bloom_may_have(old->bloom, SLICE("blocklist:jti:late")));
+    ck_assert(revocation_filter_is_live(old));
+    RUN_UNTIL(seen.generations == 3);
+    ck_assert(!revocation_filter_is_live(old));
+    ck_assert(is_live());
+    revocation_filter_unref(old);
+}
+END_TEST
+
+START_TEST(a_name_that_this_gateway_wrote_is_in_all_filters_at_once)
+{
+    options.resync_interval_ms = 1000;
+    options.max_staleness_ms = 60000;
+    start_store();
+    RUN_UNTIL(is_live());
+    struct revocation_filter *old = filter;
+    (void)gw_shared_ref(&old->shared);
+    RUN_UNTIL(seen.generations == 2);
+    redis_store_add(store, SLICE("blocklist:jti:ours"));
+    ck_assert(bloom_may_have(old->bloom, SLICE("blocklist:jti:ours")));
+    ck_assert(may_have("blocklist:jti:ours"));
+    revocation_filter_unref(old);
+}
+END_TEST
+
+/* The scan is long and begins again with more room; what is written meanwhile must not fall between. */
+START_TEST(what_is_written_during_a_scan_is_found)
+{
+    char key[48];
+
+    options.expected_items = 1000;
+    command("EVAL", "for i = 1, 20000 do redis.call('SET', 'blocklist:jti:n' .. i, '1') end", "0",
+            NULL, NULL);
+    ck_assert(!seen.failed);
+    start_store();
+    for (unsigned i = 0; seen.generations == 0 || i < 100; i++) {
+        ck_assert_uint_lt(i, 5000);
+        snprintf(key, sizeof(key), "blocklist:jti:meanwhile-%u", i);
+        block(key);
+        if (seen.generations > 0) {
+            RUN_UNTIL(may_have(key));
+        }
+    }
+    RUN_UNTIL(is_live());
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(key, sizeof(key), "blocklist:jti:meanwhile-%u", i);
+        ck_assert_msg(may_have(key), "%s", key);
+    }
+    for (unsigned i = 1; i <= 20000; i++) {
+        snprintf(key, sizeof(key), "blocklist:jti:n%u", i);
+        ck_assert_msg(may_have(key), "%s", key);
+    }
+}
+END_TEST
+
+/* Whatever has happened so far: no timer, no answer comes for it. */
+START_TEST(it_may_end_in_each_state)
+{
+    command("EVAL", "for i = 1, 20000 do redis.call('SET', 'blocklist:jti:n' .. i, '1') end", "0",
+            NULL, NULL);
+    start_store();
+    for (int i = 0; i < 3 * _i; i++) {
+        turn();
+    }
+    redis_store_free(store);
+    store = NULL;
+    for (unsigned i = 0; i < 100; i++) {
+        turn();
+    }
+    ck_assert(!is_live());
+}
+END_TEST
+
 #define KEPT 2500u
 
 static unsigned kept_answers;
@@ -385,6 +471,10 @@ int main(void)
     tcase_add_test(tcase, another_server_is_noticed);
     tcase_add_test(tcase, a_server_that_takes_no_writes_is_not_followed);
     tcase_add_test(tcase, expired_names_leave_with_the_next_generation);
+    tcase_add_test(tcase, an_old_generation_is_fed_and_then_not_believed);
+    tcase_add_test(tcase, a_name_that_this_gateway_wrote_is_in_all_filters_at_once);
+    tcase_add_test(tcase, what_is_written_during_a_scan_is_found);
+    tcase_add_loop_test(tcase, it_may_end_in_each_state, 0, 20);
     tcase_add_test(tcase, what_is_kept_here_is_in_each_filter_and_written_again);
     tcase_add_test(tcase, more_entries_than_expected_make_a_larger_filter);
     suite_add_tcase(suite, tcase);
