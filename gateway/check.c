@@ -97,7 +97,7 @@ static bool is_fine_online(const struct check_request *request, const struct con
 
 int check_config(const struct check_request *request)
 {
-    static const struct config_load_options options = { .lint = true };
+    static const struct config_load_options options = { .serves = true, .lint = true };
     struct diag diag;
     bool missing = false;
 

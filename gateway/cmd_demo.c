@@ -375,7 +375,8 @@ static struct config *demo_load(struct demo *demo)
     diag_init(&diag);
     config = path == NULL ? NULL : config_load(path, &diag, &is_missing);
     if (config != NULL) {
-        struct config_load_options options = { .echo_address = demo_echo_address(demo, config) };
+        struct config_load_options options = { .serves = true,
+                                               .echo_address = demo_echo_address(demo, config) };
 
         config_unref(config);
         diag_done(&diag);

@@ -88,6 +88,15 @@ static bool cidr_holds(const struct config_cidr *cidr, const uint8_t address[16]
     return rest == 0 || (cidr->address[bytes] ^ address[bytes]) >> (8 - rest) == 0;
 }
 
+const char *config_folder(const struct config_server *server, enum gw_folder folder)
+{
+    switch (folder) {
+    case GW_STATE_DIR: return server->state_dir;
+    case GW_CACHE_DIR: return server->cache_dir;
+    }
+    return NULL;
+}
+
 bool config_is_trusted(const struct config_server *server, const struct sockaddr *addr)
 {
     uint8_t address[16];

@@ -186,6 +186,7 @@ struct config {
  * `path` NULL: ./jwtgate.jsonc, then /etc/jwtgate/jwtgate.jsonc. *ret_missing: no such file. */
 struct config *config_load(const char *path, struct diag *diag, bool *ret_missing);
 struct config_load_options {
+    bool serves; /* the folders that a server needs must be there, too */
     /* "127.0.0.1:9001": adds the listener "echo", which answers by itself (CONFIG_ECHO). NULL:
      * none. */
     const char *echo_address;
@@ -206,6 +207,8 @@ char *config_find_path(const char *path, const char *section, const char *key, s
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* any thread; NULL is fine */
 
+/* server.state_dir, server.cache_dir; NULL: not configured. */
+const char *config_folder(const struct config_server *server, enum gw_folder folder);
 /* Does the address belong to a trusted proxy? */
 bool config_is_trusted(const struct config_server *server, const struct sockaddr *addr);
 

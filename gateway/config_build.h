@@ -89,5 +89,8 @@ const char *config_upstream_names(struct config_loader *loader);
 /* config_load.c: the keys at the top, with those of plugins and routes, for printing; NULL: no memory. */
 const struct option *config_print_table(struct config_loader *loader);
 
+/* config_folders.c: are those there that the plugins use?  Of a snapshot without errors. */
+void config_check_folders(struct config_loader *loader);
+
 /* config_lint.c: warnings about values of a snapshot without errors. */
 void config_lint(struct config_loader *loader);

@@ -95,8 +95,10 @@ const void *gw_top(const struct option_context *ctx, const struct gw_plugin *plu
 }
 
 /* Folders are where the process's part of a plugin works. */
-static bool same_folder(const char *a, const char *b)
+static bool same_folder(const struct config *x, const struct config *y, enum gw_folder folder)
 {
+    const char *a = config_folder(&x->server, folder), *b = config_folder(&y->server, folder);
+
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
@@ -106,9 +108,8 @@ static bool keeps_top(const struct config_loader *loader, size_t i)
     const struct config *previous = loader->previous;
     const struct gw_plugin *plugin = config->plugins[i];
 
-    return plugin->top_is_same != NULL &&
-           same_folder(previous->server.state_dir, config->server.state_dir) &&
-           same_folder(previous->server.cache_dir, config->server.cache_dir) &&
+    return plugin->top_is_same != NULL && same_folder(previous, config, GW_STATE_DIR) &&
+           same_folder(previous, config, GW_CACHE_DIR) &&
            config_same_top_text(plugin, previous->root, loader->root) &&
            plugin->top_is_same(previous->tops[i], config->tops[i]);
 }
@@ -231,6 +232,9 @@ static void build(struct config_loader *loader, const char *path,
     config->router = router_new(config, diag);
     if (config->router == NULL && diag->errors == errors) {
         diag_at(diag, DIAG_ERROR, NULL, NULL, NULL, "out of memory");
+    }
+    if (options->serves && diag->errors == 0) {
+        config_check_folders(loader);
     }
     if (options->lint && diag->errors == 0) {
         config_lint(loader);

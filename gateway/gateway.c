@@ -431,13 +431,14 @@ int gateway_serve(struct config *config, gateway_ready_fn *on_ready, void *arg)
 
 int gateway_run(const char *config_file)
 {
+    static const struct config_load_options options = { .serves = true };
     struct diag diag;
     struct config *config;
     bool is_missing = false;
     int code = 1;
 
     diag_init(&diag);
-    config = config_load(config_file, &diag, &is_missing);
+    config = config_load_with(config_file, &options, &diag, &is_missing);
     diag_print(&diag, stderr);
     if (config == NULL) {
         code = is_missing ? 3 : 1;

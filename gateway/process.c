@@ -475,13 +475,7 @@ struct loop *gw_loop(struct gw_worker *worker)
 
 const char *gw_folder(const struct gw_process *process, enum gw_folder folder)
 {
-    const struct config_server *server = &process->config->server;
-
-    switch (folder) {
-    case GW_STATE_DIR: return server->state_dir;
-    case GW_CACHE_DIR: return server->cache_dir;
-    }
-    return NULL;
+    return config_folder(&process->config->server, folder);
 }
 
 /* ---- readiness ---- */

@@ -514,6 +514,7 @@ static void *load(void *arg)
 {
     struct reload *reload = arg;
     struct config_load_options options = {
+        .serves = true,
         .echo_address = reload->echo_address,
         .previous = reload->previous,
     };

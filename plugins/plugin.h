@@ -75,6 +75,14 @@ struct gw_lint_route {
 
 typedef void gw_probe_fn(void *arg, bool ok, const char *text); /* one line */
 
+enum gw_folder { GW_STATE_DIR, GW_CACHE_DIR };
+enum gw_folder_use {
+    GW_FOLDER_UNUSED,
+    GW_FOLDER_WISHED, /* when it is configured and missing, the operator hears of it */
+    GW_FOLDER_USED,   /* when it is configured, it must exist */
+    GW_FOLDER_NEEDED, /* it must be configured */
+};
+
 #define GW_NOT_ON_ROUTE 1 /* of config_init: this route does not need the plugin */
 
 struct gw_plugin {
@@ -128,6 +136,10 @@ struct gw_plugin {
     /* If it was not: take over from `old` the parts that are (they must be counted), before the routes
      * are read.  What is made anew from them, worker_init() finds by gw_worker_previous(). */
     void (*top_adopt)(void *top, const void *old);
+
+    /* What the process's part of it asks of server.state_dir and server.cache_dir; after top_ready().
+     * NULL: nothing. */
+    enum gw_folder_use (*uses_folder)(const void *top, enum gw_folder folder);
 };
 
 /* While a configuration is read: the `top` of a plugin that stands before this one in the list of built-in
@@ -260,7 +272,6 @@ GW_API struct loop *gw_loop(struct gw_worker *worker);                  /* of it
 /* In process_init() after a reload: the state of the one that this one takes over from, which
  * still runs and ends later; NULL: none. */
 GW_API void *gw_process_previous(const struct gw_process *process);
-enum gw_folder { GW_STATE_DIR, GW_CACHE_DIR };
 /* server.state_dir, server.cache_dir; NULL: not configured. */
 GW_API const char *gw_folder(const struct gw_process *process, enum gw_folder folder);
 

@@ -265,6 +265,18 @@ static void process_done(void *state)
     remote_process_free(state);
 }
 
+static enum gw_folder_use uses_folder(const void *top, enum gw_folder folder)
+{
+    const struct provider_list *providers = jwt_providers(top);
+
+    for (size_t i = 0; i < providers->count; i++) {
+        if (folder == GW_CACHE_DIR && providers->items[i]->has_jwks) {
+            return GW_FOLDER_WISHED;
+        }
+    }
+    return GW_FOLDER_UNUSED;
+}
+
 static void probe(const void *top, gw_probe_fn *say, void *arg)
 {
     const struct provider_list *providers = jwt_providers(top);
@@ -300,4 +312,5 @@ const struct gw_plugin jwt_plugin = {
     .process_init = process_init,
     .process_done = process_done,
     .lint = lint,
+    .uses_folder = uses_folder,
 };

@@ -282,11 +282,7 @@ static int start_redis(struct revocation_control *control, struct loop *loop)
 
 static int start_local(struct revocation_control *control, struct loop *loop)
 {
-    control->state_dir = gw_folder(control->gw, GW_STATE_DIR);
-    if (control->state_dir == NULL) {
-        log_error(AREA, "revocations need a place: set server.state_dir, or revocation.redis");
-        return ERR_CONFIG;
-    }
+    control->state_dir = gw_folder(control->gw, GW_STATE_DIR); /* never NULL: uses_folder() */
     int err = keep_local(control) ? 0 : open_local(control, loop);
     if (err < 0) {
         return err;

@@ -95,6 +95,16 @@ static void lint(const void *top, const struct option_context *ctx,
 
 /* ---- the process, and workers ---- */
 
+static enum gw_folder_use uses_folder(const void *top, enum gw_folder folder)
+{
+    const struct revocation_settings *settings = &((const struct top *)top)->settings;
+
+    if (folder != GW_STATE_DIR || !revocation_is_on(settings)) {
+        return GW_FOLDER_UNUSED;
+    }
+    return revocation_is_local(settings) ? GW_FOLDER_NEEDED : GW_FOLDER_USED;
+}
+
 static int process_init(struct gw_process *gw, const void *top, void **ret_state)
 {
     const struct revocation_settings *settings = &((const struct top *)top)->settings;
@@ -259,4 +269,5 @@ const struct gw_plugin revocation_plugin = {
     .process_init = process_init,
     .process_done = process_done,
     .lint = lint,
+    .uses_folder = uses_folder,
 };

@@ -230,7 +230,14 @@ def test_wrong_password_is_never_live(start, backend, redis):
 def test_the_local_store_needs_a_place(start, backend):
     gateway = start(configuration(backend, {}), wait=False)
     assert gateway.process.wait(30) == 1
-    assert "state_dir" in gateway.log()
+    assert "error: revocation: needs a place: server.state_dir is missing" in gateway.log()
+    gateway.process = None
+
+
+def test_a_place_that_is_not_there(start, backend, scratch):
+    gateway = start(configuration(backend, {}, server={"state_dir": str(scratch / "none")}), wait=False)
+    assert gateway.process.wait(30) == 1
+    assert "error: server.state_dir: " in gateway.log() and "does not exist" in gateway.log()
     gateway.process = None
 
 
