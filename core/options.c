@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define MAX_NAMES   128 /* known keys of one object */
 #define MAX_ELEMENT 64  /* bytes of a map member's name */
@@ -357,8 +358,41 @@ static const char *expand_path(const struct option_context *ctx, const struct js
     return expanded;
 }
 
-const char *options_read_path(const struct option_context *ctx, const struct json *value,
-                              const char *path)
+const struct option_file *options_find_file(const struct option_file *files, const char *path)
+{
+    while (files != NULL && strcmp(files->path, path) != 0) {
+        files = files->next;
+    }
+    return files;
+}
+
+/* Folders and what is no file (yet) are not noted.  Without memory neither: it is only told. */
+static void note_file(const struct option_context *ctx, const char *path)
+{
+    struct option_file *file;
+    struct stat about;
+
+    if (ctx->files == NULL || options_find_file(*ctx->files, path) != NULL ||
+        stat(path, &about) != 0 || !S_ISREG(about.st_mode)) {
+        return;
+    }
+    file = arena_calloc(ctx->arena, 1, sizeof(*file));
+    if (file == NULL) {
+        return;
+    }
+    *file = (struct option_file){
+        .next = *ctx->files,
+        .path = path,
+        .device = about.st_dev,
+        .inode = about.st_ino,
+        .size = (uint64_t)about.st_size,
+        .changed_ns = (int64_t)about.st_ctim.tv_sec * 1000000000 + about.st_ctim.tv_nsec,
+    };
+    *ctx->files = file;
+}
+
+static const char *resolve_path(const struct option_context *ctx, const struct json *value,
+                                const char *path)
 {
     if (!options_expect(ctx, value, JSON_STRING, path, NULL)) {
         return NULL;
@@ -379,6 +413,17 @@ const char *options_read_path(const struct option_context *ctx, const struct jso
         out_of_memory(ctx, value);
     }
     return joined;
+}
+
+const char *options_read_path(const struct option_context *ctx, const struct json *value,
+                              const char *path)
+{
+    const char *file = resolve_path(ctx, value, path);
+
+    if (file != NULL) {
+        note_file(ctx, file);
+    }
+    return file;
 }
 
 static bool read_path(const struct option_context *ctx, const struct option *option,

@@ -34,10 +34,19 @@ struct option_list {
     size_t count;
 };
 
+/* A file that a path names, as it was just before it was read. */
+struct option_file {
+    struct option_file *next;
+    const char *path;
+    uint64_t device, inode, size;
+    int64_t changed_ns; /* st_ctim */
+};
+
 struct option_context {
     struct diag *diag;
     struct arena *arena;         /* results live here */
     const char *const *file_dir; /* by json->file: folder that relative paths start from */
+    struct option_file **files;  /* a list, each once; NULL: nobody asks */
 };
 
 struct option {
@@ -81,6 +90,8 @@ const char *options_join(const struct option_context *ctx, const char *path, str
 /* One value as OPT_PATH, for OPT_CUSTOM; NULL: reported. "-" stays "-". */
 const char *options_read_path(const struct option_context *ctx, const struct json *value,
                               const char *path);
+/* NULL: it was not noted. */
+const struct option_file *options_find_file(const struct option_file *files, const char *path);
 /* Is the member's name fit for a named thing (up to 64 of [A-Za-z0-9._-])?  false: reported. */
 bool options_check_name(const struct option_context *ctx, const struct json *element,
                         const char *path);

@@ -178,7 +178,8 @@ struct config {
     void **tops;                      /* by plugin index */
     struct config **top_owners;       /* whose top it is: a reference; NULL: ours. NULL: all ours */
     size_t plugin_count;
-    const struct json *root; /* of all files united, in the arena; NULL: not read from a file */
+    struct option_file *files; /* that the text names, in the arena */
+    const struct json *root;   /* of all files united, in the arena; NULL: not read from a file */
     atomic_int refs;
 };
 

@@ -211,6 +211,27 @@ static void compare(struct changes *changes, const struct json *old, const struc
     }
 }
 
+static bool same_file(const struct option_file *a, const struct option_file *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->changed_ns == b->changed_ns;
+}
+
+static void compare_files(struct changes *changes, const struct config *old,
+                          const struct config *config)
+{
+    const char *log = config->access_log.path; /* which we write */
+
+    for (const struct option_file *file = config->files; file != NULL; file = file->next) {
+        const struct option_file *before = options_find_file(old->files, file->path);
+
+        if (before != NULL && !same_file(before, file) &&
+            (log == NULL || strcmp(log, file->path) != 0)) {
+            changes_add(changes, '~', "file", slice_str(file->path));
+        }
+    }
+}
+
 const char *config_changes(const struct config *old, const struct config *config,
                            struct arena *arena)
 {
@@ -219,5 +240,6 @@ const char *config_changes(const struct config *old, const struct config *config
     if (old->root != NULL && config->root != NULL) {
         compare(&changes, old->root, config->root, "");
     }
+    compare_files(&changes, old, config);
     return arena_strdup(arena, slice_of(changes.text, changes.len));
 }

@@ -15,7 +15,7 @@ int config_adopt_listeners(struct config *config, const struct config *previous)
 /* Is listener `index` the same socket in both? */
 bool config_keeps_listener(const struct config *old, const struct config *config, unsigned index);
 
-/* "+route x, ~upstream y, -listener z" in the arena; "" when the text is the same.  NULL: no
- * memory. */
+/* "+route x, ~upstream y, -listener z, ~file /etc/key.pem" in the arena: what is another text, then the
+ * files that both name and that were written since.  "": nothing.  NULL: no memory. */
 const char *config_changes(const struct config *old, const struct config *config,
                            struct arena *arena);

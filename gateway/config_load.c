@@ -66,6 +66,7 @@ static int loader_init(struct config_loader *loader, struct diag *diag, const ch
         .diag = diag,
         .arena = &config->arena,
         .file_dir = loader->file_dirs,
+        .files = &config->files,
     };
     config->file = arena_strdup(&config->arena, slice_str(path));
     return config->file == NULL ? ERR_NO_MEMORY : init_plugins(loader);

@@ -111,7 +111,7 @@ static void answer(struct reload *reload, bool ok, const char *changes)
             diag_print(&reload->diag, out);
         }
         if (ok) {
-            fprintf(out, "%s\n", changes[0] == '\0' ? "nothing has changed in the text" : changes);
+            fprintf(out, "%s\n", changes[0] == '\0' ? "nothing has changed" : changes);
         }
         fclose(out);
     }

@@ -11,6 +11,7 @@ import time
 import pytest
 from support import BINARY, answer, config_for, free_port, get, wait_until
 from test_65_reload import write
+from tls_support import Authority
 
 TOKEN = "an-admin-token-of-the-tests-0123456789"
 
@@ -109,6 +110,32 @@ def test_a_configuration_without_an_admin_listener(backend, scratch):
 # --- reload ------------------------------------------------------------------------------------
 
 
+def test_reload_says_which_files_it_has_taken(start, backend, scratch):
+    cert, key = Authority(scratch).issue("a", "a.test")
+    secret = scratch / "hs256"
+    secret.write_text("x" * 48)
+    secret.chmod(0o600)
+    config = config_for(backend, providers={"internal": {
+        "issuer": "https://issuer.test/", "audiences": ["orders"], "algorithms": ["HS256"],
+        "keys": [{"kid": "one", "secret": {"file": str(secret)}}]}}, access_log={"path": str(scratch / "access.log")})
+    config["listeners"]["tls"] = {"address": f"127.0.0.1:{free_port()}",
+                                  "tls": {"certificates": [{"cert_file": cert, "key_file": key}]}}
+    gateway = start(config)
+    assert gateway.ask(get("/")).status == 200  # the log, too, is a file that is written since
+    wait_until(lambda: (scratch / "access.log").stat().st_size > 0, what="a line")
+    secret.write_text("y" * 48)
+    done = jwtgate("reload", "-c", gateway.file)
+    assert (done.returncode, done.stdout) == (0, f"~file {secret}\n")
+    done = jwtgate("reload", "-c", gateway.file)
+    assert (done.returncode, done.stdout) == (0, "nothing has changed\n")
+    Authority(scratch).issue("a", "a.test")
+    changed = copy.deepcopy(config)
+    changed["routes"]["c"] = {"match": {"path_prefix": "/c"}, "upstream": "backend", "auth": "none"}
+    write(gateway, changed)
+    done = jwtgate("reload", "-c", gateway.file)
+    assert done.returncode == 0
+    assert set(done.stdout.strip().split(", ")) == {"+route c", f"~file {cert}", f"~file {key}"}
+
 def test_reload_prints_the_verdict(start, backend):
     config = config_for(backend)
     gateway = start(config)
@@ -118,7 +145,7 @@ def test_reload_prints_the_verdict(start, backend):
     done = jwtgate("reload", "-c", gateway.file)
     assert (done.returncode, done.stdout, done.stderr) == (0, "+route c\n", "")
     done = jwtgate("reload", "-c", gateway.file)
-    assert (done.returncode, done.stdout) == (0, "nothing has changed in the text\n")
+    assert (done.returncode, done.stdout) == (0, "nothing has changed\n")
     write(gateway, '{"version": 1,\n "nonsense": 2}')
     done = jwtgate("reload", "--address", f"127.0.0.1:{gateway.admin_port}")
     assert done.returncode == 1 and done.stdout == "", done

@@ -47,6 +47,26 @@ START_TEST(changes_are_told_by_name)
 }
 END_TEST
 
+START_TEST(files_that_were_written_since_are_told)
+{
+    struct option_file old_log = { .path = "access.log", .size = 1 };
+    struct option_file old_same = { .path = "same", .inode = 7, .next = &old_log };
+    struct option_file old_key = {
+        .path = "key.pem", .inode = 1, .changed_ns = 5, .next = &old_same
+    };
+    struct option_file log = { .path = "access.log", .size = 2 };
+    struct option_file added = { .path = "added", .next = &log };
+    struct option_file same = { .path = "same", .inode = 7, .next = &added };
+    struct option_file key = { .path = "key.pem", .inode = 1, .changed_ns = 6, .next = &same };
+    struct config old = { .root = json_of("{}"), .files = &old_key };
+    struct config new = { .root = json_of("{\"version\": 1}"),
+                          .files = &key,
+                          .access_log.path = "access.log" };
+
+    ck_assert_str_eq(config_changes(&old, &new, &arena), "+version, ~file key.pem");
+}
+END_TEST
+
 START_TEST(many_changes_are_cut_not_overrun)
 {
     static char text[200000] = "{\"routes\": {\"first\": 1";
@@ -175,6 +195,7 @@ static Suite *make_suite(void)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, changes_are_told_by_name, 0, sizeof(changes) / sizeof(changes[0]));
+    tcase_add_test(tc, files_that_were_written_since_are_told);
     tcase_add_test(tc, many_changes_are_cut_not_overrun);
     tcase_add_test(tc, listeners_keep_their_index_by_address_then_by_name);
     tcase_add_test(tc, there_are_no_more_than_a_byte_can_count);
