@@ -3,6 +3,7 @@
 #include "gateway/cmd.h"
 #include "gateway/config_schema.h"
 #include "gateway/metrics_table.h"
+#include "plugins/issuer/clients.h"
 #include "plugins/jwt/reason.h"
 
 #include <string.h>
@@ -28,6 +29,12 @@ static int print_config(void)
 static int print_schema(void)
 {
     return config_write_schema(stdout) < 0 ? EXIT_NO : EXIT_YES;
+}
+
+static int print_clients_schema(void)
+{
+    config_write_schema_of(stdout, "Clients of the token issuer of jwtgate", clients_options);
+    return EXIT_YES;
 }
 
 static int print_reasons(void)
@@ -186,17 +193,18 @@ static const struct topic {
     { "metrics", print_metrics, print_man_metrics, "what is counted" },
     { "reasons", print_reasons, NULL, "why tokens are refused" },
     { "schema", print_schema, NULL, "JSON Schema of the configuration" },
+    { "schema-clients", print_clients_schema, NULL, "JSON Schema of token_issuer.clients_file" },
 };
 
 void cmd_print_commands(FILE *out)
 {
     fputs("usage: jwtgate COMMAND [OPTIONS]\n\nCommands\n", out);
     for (size_t i = 0; commands[i] != NULL; i++) {
-        fprintf(out, "  %-11s  %s\n", commands[i]->name, commands[i]->summary);
+        fprintf(out, "  %-14s  %s\n", commands[i]->name, commands[i]->summary);
     }
     fputs("\nTopics of help\n", out);
     for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++) {
-        fprintf(out, "  %-11s  %s\n", topics[i].name, topics[i].summary);
+        fprintf(out, "  %-14s  %s\n", topics[i].name, topics[i].summary);
     }
     fputs("\nThe configuration is ./jwtgate.jsonc, else /etc/jwtgate/jwtgate.jsonc, or -c FILE.\n"
           "Exit codes\n"
@@ -249,7 +257,8 @@ static int run_help(struct cmd_line *line)
     return EXIT_YES;
 }
 
-static const char *const topic_words[] = { "config", "metrics", "reasons", "schema", NULL };
+static const char *const topic_words[] = { "config", "metrics",        "reasons",
+                                           "schema", "schema-clients", NULL };
 
 static const struct cmd_option help_options[] = {
     { 'm', "man", NULL, "as a manual page; of no topic, config or metrics", true },
@@ -261,8 +270,9 @@ const struct command command_help = {
     .usage = "[COMMAND | TOPIC] [--man]",
     .summary = "explain a command or a topic",
     .about = "Explain a command, or config (each key), metrics, reasons (why tokens are refused),\n"
-             "schema (JSON Schema of the configuration).  With --man: jwtgate(1), with config\n"
-             "jwtgate.jsonc(5), with metrics jwtgate-metrics(7).",
+             "schema (JSON Schema of the configuration), schema-clients (of the file of clients).\n"
+             "With --man: jwtgate(1), with config jwtgate.jsonc(5), with metrics\n"
+             "jwtgate-metrics(7).",
     .words = topic_words,
     .options = help_options,
     .examples = "help check\n"

@@ -204,20 +204,26 @@ static void write_object(struct writer *w, const struct option *table)
     fputc('}', w->out);
 }
 
-int config_write_schema(FILE *out)
+void config_write_schema_of(FILE *out, const char *title, const struct option *table)
 {
     struct writer w = { .out = out };
+
+    fputs("{ \"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"title\":", out);
+    write_text(&w, title);
+    fputc(',', out);
+    write_object(&w, table);
+    fputs(" }\n", out);
+}
+
+int config_write_schema(FILE *out)
+{
     struct arena arena;
 
     arena_init(&arena, NULL, 0, MEMORY);
     const struct option *all = all_options(&arena);
 
     if (all != NULL) {
-        fputs("{ \"$schema\":\"https://json-schema.org/draft/2020-12/schema\","
-              "\"title\":\"Configuration of jwtgate\",",
-              out);
-        write_object(&w, all);
-        fputs(" }\n", out);
+        config_write_schema_of(out, "Configuration of jwtgate", all);
     }
     arena_done(&arena);
     return all == NULL ? ERR_NO_MEMORY : 0;

@@ -6,8 +6,12 @@
 
 #include <stdio.h>
 
+struct option; /* core/options.h */
+
 /* JSON Schema 2020-12. ERR_NO_MEMORY. */
 int config_write_schema(FILE *out) MUST_CHECK;
+/* The same of another file than the configuration, which `table` parses. */
+void config_write_schema_of(FILE *out, const char *title, const struct option *table);
 
 struct config_key {
     const char *path;  /* "upstreams.NAME.timeouts.connect" */

@@ -128,13 +128,16 @@ static const struct option client_options[] = {
       .required = true,
       .parse = read_secret,
       .help = "What is kept of the secret, as `jwtgate client add` makes it.",
-      .schema = "{\"type\":\"string\",\"pattern\":\"^(sha256|scrypt):\"}" },
+      .schema = "{\"type\":\"string\",\"pattern\":\"^(sha256|scrypt:[1-9][0-9]{4,6}:[1-9][0-9]{0,6}"
+                ":[1-9][0-9]{0,6}):[A-Za-z0-9_-]{21}[AQgw]:"
+                "[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$\"}" },
     { .name = "scopes",
       .type = OPT_STRINGS,
       .offset = AT(scopes),
       .def = "[]",
       .max = MAX_LIST,
       .parse = check_scopes,
+      .schema = "{\"type\":\"string\",\"pattern\":\"^[!#-\\\\[\\\\]-~]{1,128}$\"}",
       .help = "Scopes that the client may ask for." },
     { .name = "audiences",
       .type = OPT_STRINGS,
@@ -142,17 +145,31 @@ static const struct option client_options[] = {
       .def = "[]",
       .max = MAX_LIST,
       .parse = check_audiences,
+      .schema = "{\"type\":\"string\",\"minLength\":1,\"maxLength\":512}",
       .help = "Audiences that the client's tokens may have." },
     { .name = "claims",
       .type = OPT_CUSTOM,
       .offset = AT(claims),
       .parse = read_claims,
       .help = "Claims that its tokens carry, too.",
-      .schema = "{\"type\":\"object\"}" },
+      .schema = "{\"type\":\"object\",\"maxProperties\":32,\"propertyNames\":{\"not\":{\"enum\":["
+                "\"iss\",\"sub\",\"aud\",\"exp\",\"nbf\",\"iat\",\"jti\",\"client_id\","
+                "\"scope\",\"cnf\",\"act\"]}}}" },
     { .name = NULL },
 };
 
-static const struct option file_options[] = {
+static void keep_nothing(const struct option_context *ctx, const struct json *value,
+                         const char *path, void *field)
+{
+    (void)options_expect(ctx, value, JSON_STRING, path, "write \"./clients.schema.json\"");
+}
+
+const struct option clients_options[] = {
+    { .name = "$schema",
+      .type = OPT_CUSTOM,
+      .parse = keep_nothing,
+      .help = "For editors.",
+      .schema = "{\"type\":\"string\"}" },
     { .name = "clients",
       .type = OPT_MAP,
       .offset = offsetof(struct clients, list),
@@ -239,7 +256,7 @@ static int fill(struct clients *clients, const char *file, struct slice text,
     if (root == NULL) {
         return ERR_CONFIG;
     }
-    options_read(ctx, file_options, root, "", NULL, clients);
+    options_read(ctx, clients_options, root, "", NULL, clients);
     return ctx->diag->errors != errors ? ERR_CONFIG : index_by_id(clients);
 }
 

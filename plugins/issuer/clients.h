@@ -20,6 +20,9 @@ struct client {
 
 struct clients;
 
+/* What the file may hold. */
+extern const struct option clients_options[];
+
 /* Read `file`; all errors go to ctx->diag with their place in it, one that is about the file itself at
  * `where` and `path` in the configuration.  The file must be private, as those of secrets are.  ERR_CONFIG. */
 int clients_read(const char *file, const struct option_context *ctx, const struct json *where,

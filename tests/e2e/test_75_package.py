@@ -14,7 +14,8 @@ FILES = {"sbin/jwtgate": 0o755, "lib/systemd/system/jwtgate.service": 0o644, "li
          "etc/jwtgate/jwtgate.jsonc": 0o644, "etc/jwtgate/conf.d": 0o755, "etc/jwtgate/secrets": 0o700,
          "share/man/man1/jwtgate.1": 0o644, "share/man/man5/jwtgate.jsonc.5": 0o644,
          "share/man/man7/jwtgate-metrics.7": 0o644,
-         "share/jwtgate/jwtgate.schema.json": 0o644, "share/bash-completion/completions/jwtgate": 0o644,
+         "share/jwtgate/jwtgate.schema.json": 0o644, "share/jwtgate/clients.schema.json": 0o644,
+         "share/bash-completion/completions/jwtgate": 0o644,
          "share/zsh/vendor-completions/_jwtgate": 0o644, "share/fish/vendor_completions.d/jwtgate.fish": 0o644,
          "share/doc/jwtgate/examples/gateway.jsonc": 0o644, "share/doc/jwtgate/examples/minimal.jsonc": 0o644}
 
