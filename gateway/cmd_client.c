@@ -4,6 +4,7 @@
 #include "gateway/cmd_clients.h"
 #include "gateway/cmd_key.h"
 #include "gateway/cmd_print.h"
+#include "gateway/cmd_table.h"
 #include "plugins/issuer/clients_edit.h"
 
 #include <openssl/crypto.h>
@@ -220,16 +221,6 @@ static const char *kind_name(const struct client *client)
     return client->secret.kind == CLIENT_SECRET_SCRYPT ? "scrypt" : "sha256";
 }
 
-static void list_words(const struct option_strings *words)
-{
-    for (size_t i = 0; i < words->count; i++) {
-        printf("%s%.*s", i == 0 ? "" : ",", SLICE_FMT(words->items[i]));
-    }
-    if (words->count == 0) {
-        putchar('-');
-    }
-}
-
 static void list_json_words(const char *name, const struct option_strings *words)
 {
     printf(",\"%s\":[", name);
@@ -256,13 +247,33 @@ static void list_json(const struct client *client)
     putchar('}');
 }
 
-static void list_row(const struct client *client)
+/* Of claims the names; all of them is in the JSON. */
+static void list_claims(struct cmd_table *table, const struct json *claims)
 {
-    printf("%-24.*s  %-6s  ", SLICE_FMT(client->element.name), kind_name(client));
-    list_words(&client->scopes);
-    fputs("  ", stdout);
-    list_words(&client->audiences);
-    putchar('\n');
+    struct slice names[MAX_VALUES];
+    size_t count = 0;
+
+    for (const struct json *claim = claims == NULL ? NULL : claims->child;
+         claim != NULL && count < MAX_VALUES; claim = claim->next) {
+        names[count++] = claim->key;
+    }
+    cmd_table_add_list(table, names, count);
+}
+
+static int list_table(const struct client *clients, size_t count)
+{
+    static const char *const titles[] = { "ID", "HASH", "SCOPES", "AUDIENCES", "CLAIMS" };
+    struct cmd_table table;
+
+    cmd_table_init(&table, titles, sizeof(titles) / sizeof(titles[0]));
+    for (size_t i = 0; i < count; i++) {
+        cmd_table_add(&table, clients[i].element.name);
+        cmd_table_add(&table, slice_str(kind_name(&clients[i])));
+        cmd_table_add_list(&table, clients[i].scopes.items, clients[i].scopes.count);
+        cmd_table_add_list(&table, clients[i].audiences.items, clients[i].audiences.count);
+        list_claims(&table, clients[i].claims);
+    }
+    return cmd_table_end(&table, stdout);
 }
 
 static int list(const struct arguments *args, struct cmd_clients *book)
@@ -271,19 +282,13 @@ static int list(const struct arguments *args, struct cmd_clients *book)
     const struct client *clients = clients_list(book->clients, &count);
 
     if (!args->as_json) {
-        printf("%-24s  %-6s  %s  %s\n", "ID", "HASH", "SCOPES", "AUDIENCES");
+        return list_table(clients, count);
     }
     for (size_t i = 0; i < count; i++) {
-        if (args->as_json) {
-            fputs(i == 0 ? "[" : ",\n ", stdout);
-            list_json(&clients[i]);
-        } else {
-            list_row(&clients[i]);
-        }
+        fputs(i == 0 ? "[" : ",\n ", stdout);
+        list_json(&clients[i]);
     }
-    if (args->as_json) {
-        fputs(count == 0 ? "[]\n" : "]\n", stdout);
-    }
+    fputs(count == 0 ? "[]\n" : "]\n", stdout);
     return EXIT_YES;
 }
 

@@ -13,6 +13,11 @@
 
 enum { OPTION_WAIT = 256 };
 
+struct order {
+    struct cmd_admin admin;
+    uint64_t wait_ms; /* of drain */
+};
+
 static void pause_ms(uint64_t ms)
 {
     struct timespec left = { .tv_sec = (time_t)(ms / 1000),
@@ -37,29 +42,15 @@ static int print_verdict(const struct cmd_admin_answer *answer)
     }
 }
 
-static int run_reload(struct cmd_line *line)
+static int reload(struct order *order)
 {
-    struct cmd_admin admin = { .config_file = NULL };
     struct cmd_admin_answer answer = { .body = NULL };
-    int option, code;
+    int code = cmd_admin_ask(&order->admin, true, "/reload", ANSWER_MS, false, &answer);
 
-    while ((option = cmd_next(line)) != CMD_END) {
-        if (option == CMD_WORD) {
-            return cmd_unexpected(line);
-        }
-        if (!cmd_admin_take(&admin, line, option)) {
-            return line->exit_code;
-        }
-    }
-    code = cmd_admin_open(&admin, true);
-    if (code == EXIT_YES) {
-        code = cmd_admin_ask(&admin, true, "/reload", ANSWER_MS, false, &answer);
-    }
     if (code == EXIT_YES) {
         code = print_verdict(&answer);
     }
     free(answer.body);
-    cmd_admin_close(&admin);
     return code;
 }
 
@@ -99,8 +90,9 @@ static int tell(struct cmd_admin *admin, const char *path, unsigned expected)
     return code;
 }
 
-static int stop(struct cmd_admin *admin)
+static int stop(struct order *order)
 {
+    struct cmd_admin *admin = &order->admin;
     int64_t pid = ask_pid(admin);
     int code = tell(admin, "/stop", 202);
 
@@ -114,62 +106,68 @@ static int stop(struct cmd_admin *admin)
     return EXIT_YES;
 }
 
-static int drain(struct cmd_admin *admin, uint64_t wait_ms)
+static int drain(struct order *order)
 {
-    int code = tell(admin, "/drain", 200);
+    int code = tell(&order->admin, "/drain", 200);
 
     if (code == EXIT_YES) {
-        pause_ms(wait_ms);
+        pause_ms(order->wait_ms);
         puts("not ready any more, serving until the stop");
     }
     return code;
 }
 
-static int run_stop(struct cmd_line *line)
+/* ---- the commands ---- */
+
+/* False: end with line->exit_code. */
+static bool take(struct order *order, struct cmd_line *line, int option)
 {
-    struct cmd_admin admin = { .config_file = NULL };
-    int option, code;
+    if (option == CMD_WORD) {
+        line->exit_code = cmd_unexpected(line);
+        return false;
+    }
+    if (option != OPTION_WAIT) {
+        return cmd_admin_take(&order->admin, line, option);
+    }
+    if (options_duration(slice_str(line->value), &order->wait_ms) < 0) {
+        line->exit_code = cmd_usage_error(line, "\"%s\" is no duration: write 10s", line->value);
+        return false;
+    }
+    return true;
+}
+
+static int give(struct cmd_line *line, int (*fn)(struct order *order))
+{
+    struct order order = { .wait_ms = 0 };
+    int option;
 
     while ((option = cmd_next(line)) != CMD_END) {
-        if (option == CMD_WORD) {
-            return cmd_unexpected(line);
-        }
-        if (!cmd_admin_take(&admin, line, option)) {
+        if (!take(&order, line, option)) {
             return line->exit_code;
         }
     }
-    code = cmd_admin_open(&admin, true);
+    int code = cmd_admin_open(&order.admin, true);
+
     if (code == EXIT_YES) {
-        code = stop(&admin);
+        code = fn(&order);
     }
-    cmd_admin_close(&admin);
+    cmd_admin_close(&order.admin);
     return code;
+}
+
+static int run_reload(struct cmd_line *line)
+{
+    return give(line, reload);
+}
+
+static int run_stop(struct cmd_line *line)
+{
+    return give(line, stop);
 }
 
 static int run_drain(struct cmd_line *line)
 {
-    struct cmd_admin admin = { .config_file = NULL };
-    uint64_t wait_ms = 0;
-    int option, code;
-
-    while ((option = cmd_next(line)) != CMD_END) {
-        if (option == CMD_WORD) {
-            return cmd_unexpected(line);
-        }
-        if (option == OPTION_WAIT) {
-            if (options_duration(slice_str(line->value), &wait_ms) < 0) {
-                return cmd_usage_error(line, "\"%s\" is no duration: write 10s", line->value);
-            }
-        } else if (!cmd_admin_take(&admin, line, option)) {
-            return line->exit_code;
-        }
-    }
-    code = cmd_admin_open(&admin, true);
-    if (code == EXIT_YES) {
-        code = drain(&admin, wait_ms);
-    }
-    cmd_admin_close(&admin);
-    return code;
+    return give(line, drain);
 }
 
 static const struct cmd_option options[] = {

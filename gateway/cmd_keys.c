@@ -5,6 +5,7 @@
 #include "gateway/cmd.h"
 #include "gateway/cmd_config.h"
 #include "gateway/cmd_key.h"
+#include "gateway/cmd_table.h"
 #include "plugins/issuer/issuer.h"
 #include "plugins/jwt/jwt_auth.h"
 
@@ -203,10 +204,17 @@ static int jwks(const struct arguments *args)
 
 /* ---- list ---- */
 
+/* Where the list goes: one of them. */
+struct listing {
+    struct json_writer *json;
+    struct cmd_table *table;
+};
+
 /* `state`: of a key that token_issuer signs with; NULL: of a provider. */
 static void list_key(struct slice owner, struct slice kid, const struct jwa_key *key,
-                     const char *state, struct json_writer *w)
+                     const char *state, const struct listing *to)
 {
+    struct json_writer *w = to->json;
     char text[64], print[JWK_THUMBPRINT_BYTES + 1] = "-";
     const char *what = jwk_describe(key, text, sizeof(text));
 
@@ -215,8 +223,11 @@ static void list_key(struct slice owner, struct slice kid, const struct jwa_key 
         snprintf(print, sizeof(print), "?");
     }
     if (w == NULL) {
-        printf("%-16.*s  %-24.*s  %-12s  %-43s  %s\n", SLICE_FMT(owner), SLICE_FMT(kid), what,
-               print, state == NULL ? "-" : state);
+        cmd_table_add(to->table, owner);
+        cmd_table_add(to->table, kid);
+        cmd_table_add(to->table, slice_str(what));
+        cmd_table_add(to->table, slice_str(print));
+        cmd_table_add(to->table, slice_str(state == NULL ? "-" : state));
         return;
     }
     json_write_begin(w, NULL, '{');
@@ -230,50 +241,69 @@ static void list_key(struct slice owner, struct slice kid, const struct jwa_key 
     json_write_end(w, '}');
 }
 
-static void list_providers(const struct provider_list *providers, struct json_writer *w)
+static void list_providers(const struct provider_list *providers, const struct listing *to)
 {
     for (size_t p = 0; p < providers->count; p++) {
         const struct provider *one = providers->items[p];
 
         for (size_t k = 0; k < one->key_count; k++) {
-            list_key(one->element.name, one->keys[k].kid, &one->keys[k].key, NULL, w);
+            list_key(one->element.name, one->keys[k].kid, &one->keys[k].key, NULL, to);
         }
     }
 }
 
-static void list_issuer(const struct issuer *issuer, struct json_writer *w)
+static void list_issuer(const struct issuer *issuer, const struct listing *to)
 {
     for (size_t k = 0; issuer != NULL && k < issuer->keys->count; k++) {
         const struct signing_key *one = &issuer->keys->keys[k];
 
         list_key(SLICE("token_issuer"), slice_str(one->kid), &one->key, key_state_name(one->state),
-                 w);
+                 to);
     }
+}
+
+static void list_all(const struct config *config, const struct listing *to)
+{
+    list_providers(jwt_providers(cmd_top(config, &jwt_plugin)), to);
+    list_issuer(issuer_of_top(cmd_top(config, &issuer_plugin)), to);
+}
+
+static int list_json(const struct config *config)
+{
+    struct json_writer w;
+
+    json_writer_init(&w, MAX_JSON_BYTES);
+    json_write_begin(&w, NULL, '[');
+    list_all(config, &(struct listing){ .json = &w });
+    json_write_end(&w, ']');
+    if (!w.failed) {
+        printf("%.*s\n", (int)w.len, w.buf);
+    }
+    json_writer_done(&w);
+    return EXIT_YES;
+}
+
+static int list_table(const struct config *config)
+{
+    static const char *const titles[] = { "PROVIDER", "KID", "KEY", "THUMBPRINT", "STATE" };
+    struct cmd_table table;
+
+    cmd_table_init(&table, titles, sizeof(titles) / sizeof(titles[0]));
+    list_all(config, &(struct listing){ .table = &table });
+    return cmd_table_end(&table, stdout);
 }
 
 static int list(const struct arguments *args)
 {
     int exit_code;
     struct config *config = cmd_load_config(args->config, &exit_code);
-    struct json_writer writer, *w = args->as_json ? &writer : NULL;
 
     if (config == NULL) {
         return exit_code;
     }
-    json_writer_init(&writer, MAX_JSON_BYTES);
-    json_write_begin(&writer, NULL, '[');
-    if (w == NULL) {
-        printf("%-16s  %-24s  %-12s  %-43s  %s\n", "PROVIDER", "KID", "KEY", "THUMBPRINT", "STATE");
-    }
-    list_providers(jwt_providers(cmd_top(config, &jwt_plugin)), w);
-    list_issuer(issuer_of_top(cmd_top(config, &issuer_plugin)), w);
-    json_write_end(&writer, ']');
-    if (w != NULL && !w->failed) {
-        printf("%.*s\n", (int)w->len, w->buf);
-    }
-    json_writer_done(&writer);
+    exit_code = args->as_json ? list_json(config) : list_table(config);
     config_unref(config);
-    return EXIT_YES;
+    return exit_code;
 }
 
 /* ---- the command ---- */

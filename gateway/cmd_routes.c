@@ -2,12 +2,13 @@
 /* `jwtgate routes`: what is exposed to whom. */
 #include "gateway/cmd.h"
 #include "gateway/cmd_config.h"
+#include "gateway/cmd_table.h"
 #include "plugins/jwt/jwt_auth.h"
 
 #include <stdlib.h>
 
 #define MAX_JSON_BYTES ((size_t)64 << 20)
-#define COLUMNS        6
+#define COLUMNS        6u
 
 static bool is_exact(const struct config_route *route)
 {
@@ -110,40 +111,37 @@ static const char *cell(struct arena *arena, const struct config_route *route, u
     return text == NULL ? "?" : text;
 }
 
-static void print_who(struct arena *arena, const struct jwt_route *auth, int indent)
+/* The last column; each alternative but the first is a row of its own. */
+static void add_who(struct cmd_table *table, struct arena *arena, const struct jwt_route *auth)
 {
-    if (auth == NULL) {
-        puts("PUBLIC");
-        return;
+    for (size_t i = 0; auth != NULL && i < auth->alternative_count; i++) {
+        const char *text = arena_printf(arena, "%s%s", auth->is_optional ? "PUBLIC, or " : "",
+                                        alternative_text(arena, &auth->alternatives[i]));
+
+        for (unsigned c = 0; i > 0 && c < COLUMNS - 1; c++) {
+            cmd_table_add(table, SLICE(""));
+        }
+        cmd_table_add(table, slice_str(text == NULL ? "?" : text));
     }
-    for (size_t i = 0; i < auth->alternative_count; i++) {
-        printf("%*s%s%s\n", i == 0 ? 0 : indent, "", auth->is_optional ? "PUBLIC, or " : "",
-               alternative_text(arena, &auth->alternatives[i]));
+    if (auth == NULL) {
+        cmd_table_add(table, SLICE("PUBLIC"));
     }
 }
 
-static void print_table(struct arena *arena, const struct config_route **routes, size_t count)
+static int print_table(struct arena *arena, const struct config_route **routes, size_t count)
 {
     static const char *const titles[COLUMNS] = { "ROUTE",   "HOSTS",    "PATH",
                                                  "METHODS", "UPSTREAM", "WHO" };
-    int widths[COLUMNS] = { 0 }, indent = 0;
+    struct cmd_table table;
 
-    for (unsigned c = 0; c < COLUMNS - 1; c++) {
-        widths[c] = (int)strlen(titles[c]);
-        for (size_t i = 0; i < count; i++) {
-            int width = (int)strlen(cell(arena, routes[i], c));
-            widths[c] = width > widths[c] ? width : widths[c];
-        }
-        printf("%-*s  ", widths[c], titles[c]);
-        indent += widths[c] + 2;
-    }
-    puts(titles[COLUMNS - 1]);
+    cmd_table_init(&table, titles, COLUMNS);
     for (size_t i = 0; i < count; i++) {
         for (unsigned c = 0; c < COLUMNS - 1; c++) {
-            printf("%-*s  ", widths[c], cell(arena, routes[i], c));
+            cmd_table_add(&table, slice_str(cell(arena, routes[i], c)));
         }
-        print_who(arena, cmd_route_config(routes[i], &jwt_plugin), indent);
+        add_who(&table, arena, cmd_route_config(routes[i], &jwt_plugin));
     }
+    return cmd_table_end(&table, stdout);
 }
 
 /* ---- JSON ---- */
@@ -245,7 +243,7 @@ static int show(struct config *config, bool as_json)
     if (as_json) {
         exit_code = print_json(routes, config->route_count);
     } else {
-        print_table(&config->arena, routes, config->route_count);
+        exit_code = print_table(&config->arena, routes, config->route_count);
     }
     free(routes);
     return exit_code;

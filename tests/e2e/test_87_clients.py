@@ -44,6 +44,12 @@ def test_a_client_is_added_listed_and_removed(scratch):
     assert secret not in file.read_text()
     assert listed(file) == [{"id": "billing", "hash": "sha256", "scopes": ["orders:read", "orders:write"],
                              "audiences": ["orders"], "claims": {"tenant": "acme"}}]
+    add(file, "a-name-that-is-longer-than-others")
+    assert jwtgate("client", "list", "-f", file).stdout.splitlines() == [
+        "ID                                 HASH    SCOPES                    AUDIENCES  CLAIMS",
+        "billing                            sha256  orders:read,orders:write  orders     tenant",
+        "a-name-that-is-longer-than-others  sha256  -                         -          -"]
+    assert jwtgate("client", "remove", "a-name-that-is-longer-than-others", "-f", file).returncode == 0
     second = jwtgate("client", "add", "billing", "-f", file)
     assert second.returncode == 1 and second.stdout == "" and "remove it first" in second.stderr
     assert jwtgate("client", "remove", "billing", "-f", file).returncode == 0
