@@ -66,6 +66,21 @@ void revocation_worker_take_done(void *arg, struct gw_shared *object)
 
 /* ---- orders ---- */
 
+static void ticket_begin(struct revocation_worker *worker, struct revocation_ticket *ticket,
+                         unsigned count)
+{
+    ticket->id = ++worker->last_id;
+    ticket->count = count;
+    ticket->start_ns = clock_precise_ns();
+    ticket->err = ERR_TIMEOUT; /* until the answer is there */
+    ticket->at = &worker->tickets;
+    ticket->next = worker->tickets;
+    if (ticket->next != NULL) {
+        ticket->next->at = &ticket->next;
+    }
+    worker->tickets = ticket;
+}
+
 int revocation_worker_order(struct revocation_worker *worker, struct revocation_ticket *ticket,
                             const struct revocation_entry *entries, unsigned count,
                             unsigned replicas)
@@ -80,24 +95,16 @@ int revocation_worker_order(struct revocation_worker *worker, struct revocation_
     if (order == NULL) {
         return ERR_NO_MEMORY;
     }
+    ticket_begin(worker, ticket, count);
     order->from = worker->gw;
-    order->id = ++worker->last_id;
+    order->id = ticket->id;
     order->replicas = replicas;
     order->count = count;
     memcpy(order->entries, entries, entries_bytes);
     int err = gw_process_post(worker->process, revocation_control_take_order, order,
                               sizeof(*order) + entries_bytes);
-    if (err == 0) {
-        ticket->id = order->id;
-        ticket->count = count;
-        ticket->start_ns = clock_precise_ns();
-        ticket->err = ERR_TIMEOUT; /* until the answer is there */
-        ticket->at = &worker->tickets;
-        ticket->next = worker->tickets;
-        if (ticket->next != NULL) {
-            ticket->next->at = &ticket->next;
-        }
-        worker->tickets = ticket;
+    if (err < 0) {
+        revocation_ticket_end(ticket);
     }
     free(order);
     return err;

@@ -260,6 +260,23 @@ def test_a_refusal_of_redis_is_none_of_success(start, backend, redis):
     gateway.logged("redis refuses a revocation")
 
 
+def test_a_full_store_is_told_and_what_is_there_holds(start, backend, redis):
+    """Without a state folder what is kept here has 64 MiB."""
+    gateway = start(with_token(on_redis(backend, redis)), environment={**ENVIRONMENT, "TEST_ADMIN_TOKEN": ADMIN_TOKEN})
+    revoke(gateway, [{"jti": "early"}])
+    status = 200
+    for number in range(2000):
+        status, answer, headers = post(gateway, [{"jti": f"{number:08}-{i:02}-" + "x" * 240} for i in range(100)])
+        if status != 200:
+            break
+    assert (status, answer["detail"]) == (503, "The store is full"), answer
+    assert headers["Retry-After"]
+    for path in ("/filtered", "/strict"):
+        assert is_revoked(ask(gateway, path, token(jti="early")))
+        assert ask(gateway, path, token(jti="good")).status == 200
+    assert gateway.metric("jwtgate_revocations_total", result="error") >= 100
+
+
 def test_what_was_acknowledged_survives_kill_9(local):
     acknowledged, number = [], 0
     for _ in range(6):

@@ -91,7 +91,7 @@ void *gw_worker_previous(struct gw_worker *worker, const void *top)
 
 struct gw_process *gw_process_of(struct gw_worker *worker, const void *top)
 {
-    return NULL;
+    return (struct gw_process *)(void *)worker;
 }
 
 struct gw_worker *gw_process_worker(struct gw_process *process)
@@ -106,7 +106,9 @@ struct loop *gw_loop(struct gw_worker *worker)
 
 const char *gw_folder(const struct gw_process *process, enum gw_folder folder)
 {
-    return process == NULL || folder != GW_CACHE_DIR ? NULL : process->cache_dir;
+    return process == NULL          ? NULL
+           : folder == GW_CACHE_DIR ? process->cache_dir
+                                    : process->state_dir;
 }
 
 struct gw_check *gw_check_new(struct gw_process *process, const char *name)
@@ -142,7 +144,7 @@ int gw_publish(struct gw_process *process, gw_publish_fn *fn, struct gw_shared *
 int gw_publish_to(struct gw_process *process, struct gw_worker *worker, gw_publish_fn *fn,
                   struct gw_shared *object)
 {
-    return ERR_NO_MEMORY;
+    return gw_publish(process, fn, object);
 }
 
 int gw_process_post(struct gw_process *process, gw_process_fn *fn, const void *data, size_t size)

@@ -16,10 +16,10 @@ struct gw_check {
 
 struct gw_process {
     struct loop *loop;
-    const char *cache_dir; /* NULL: none */
-    void *previous;        /* state of the process before; NULL: none */
-    void *state;           /* of the plugin, for gw_process_post(); NULL: it has not started */
-    void *worker;          /* of the plugin, for gw_publish() */
+    const char *cache_dir, *state_dir; /* NULL: none */
+    void *previous;                    /* state of the process before; NULL: none */
+    void *state;  /* of the plugin, for gw_process_post(); NULL: it has not started */
+    void *worker; /* of the plugin, for gw_publish() */
     unsigned posted;
     unsigned publish_fails; /* so often */
     struct gw_check checks[FAKE_PROCESS_CHECKS];
