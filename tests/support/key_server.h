@@ -5,17 +5,20 @@
 
 #include <check.h>
 
-/* Key sets that differ in their only key; the key "s" of the last one cannot be used. */
-#define KEYS_A                                                                                     \
-    "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"a\","                               \
-    "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"
-#define KEYS_B                                                                                     \
-    "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"b\","                               \
-    "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"
-#define KEYS_A_AND_SECRET                                                                          \
-    "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"a\","                               \
-    "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"},{\"kty\":\"oct\",\"kid\":\"s\","       \
-    "\"k\":\"AAAA\"}]}"
+/* Public keys of RFC 8037 appendix A.2 and RFC 8032 section 7.1 (test 2), and one that no remote set may
+ * have. */
+#define KEY_A                                                                                      \
+    "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"a\","                                          \
+    "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}"
+#define KEY_B                                                                                      \
+    "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"b\","                                          \
+    "\"x\":\"PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw\"}"
+#define KEY_SECRET                  "{\"kty\":\"oct\",\"kid\":\"s\",\"k\":\"AAAA\"}"
+
+#define KEYS_A                      "{\"keys\":[" KEY_A "]}"
+#define KEYS_B                      "{\"keys\":[" KEY_B "]}" /* replaces all of KEYS_A */
+#define KEYS_A_AND_B                "{\"keys\":[" KEY_A "," KEY_B "]}"
+#define KEYS_A_AND_SECRET           "{\"keys\":[" KEY_A "," KEY_SECRET "]}"
 
 #define KEY_SERVER_OK(fields, body) "HTTP/1.1 200 OK\r\nConnection: close\r\n" fields "\r\n" body
 #define KEY_SERVER_FAILS            "HTTP/1.1 500 Oops\r\nConnection: close\r\n\r\n"
