@@ -129,8 +129,8 @@ static struct result run(const char *host, struct fetch_options options)
     snprintf(url, sizeof(url), "http://%s:%u/keys", host, server.port);
     options.url = options.url == NULL ? url : options.url;
     options.allow_http = true;
-    options.connect_timeout_ms = 1000;
-    options.timeout_ms = options.timeout_ms == 0 ? 3000 : options.timeout_ms;
+    options.connect_timeout_ms = 10000;
+    options.timeout_ms = options.timeout_ms == 0 ? 20000 : options.timeout_ms;
     options.max_bytes = options.max_bytes == 0 ? 100 : options.max_bytes;
     ck_assert_ptr_nonnull(fetch_start(fetcher, &options, on_answer, &result));
     ck_assert(!result.done);
@@ -255,8 +255,7 @@ START_TEST(plain_text_where_tls_is_due_is_an_error)
     snprintf(url, sizeof(url), "https://127.0.0.1:%u/", server.port);
     server.text = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     server.len = strlen(server.text);
-    ck_assert_int_eq(run("", (struct fetch_options){ .url = url, .timeout_ms = 1000 }).err,
-                     ERR_CRYPTO);
+    ck_assert_int_eq(run("", (struct fetch_options){ .url = url }).err, ERR_CRYPTO);
 }
 END_TEST
 
@@ -374,7 +373,7 @@ int main(void)
 
     signal(SIGPIPE, SIG_IGN);
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 30);
+    tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, a_body_and_its_fields_arrive);
     tcase_add_test(tcase, what_we_have_is_named_in_the_request);
     tcase_add_test(tcase, something_can_be_told_by_who_may);

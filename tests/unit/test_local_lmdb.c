@@ -145,7 +145,9 @@ START_TEST(every_acknowledged_entry_survives_kill_9)
             revoke_until_killed(next);
         }
         close(fds[1]);
-        poll(NULL, 0, 20 + (int)(round * 37 % 50));
+        struct pollfd first = { .fd = fds[0], .events = POLLIN };
+        ck_assert_int_eq(poll(&first, 1, 30000), 1);
+        poll(NULL, 0, (int)(round * 37 % 50));
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         while (read(fds[0], &number, sizeof(number)) == sizeof(number)) {

@@ -130,7 +130,7 @@ START_TEST(expired_entries_leave_by_themselves)
     ck_assert_int_eq(open_store(), 0);
     put_many(0, 500, (int64_t)time(NULL) - 1);
     ck_assert_int_eq(put("stays", 1, in_an_hour()), 0);
-    for (unsigned i = 0; i < 2000 && local_store_count(store) > 1; i++) {
+    for (unsigned i = 0; i < 20000 && local_store_count(store) > 1; i++) {
         loop_turn(loop, false);
         poll(NULL, 0, 1);
     }
@@ -152,6 +152,16 @@ static void pass_time(uint64_t *monotonic_ms, int64_t wall_s, unsigned ms)
     }
 }
 
+/* What runs on the pool has its own pace. */
+static bool comes_to_count(uint64_t count)
+{
+    for (unsigned i = 0; i < 20000 && local_store_count(store) != count; i++) {
+        loop_turn(loop, false);
+        poll(NULL, 0, 1);
+    }
+    return local_store_count(store) == count;
+}
+
 START_TEST(a_clock_that_jumps_does_not_make_entries_leave)
 {
     uint64_t monotonic_ms = 1000000;
@@ -166,14 +176,14 @@ START_TEST(a_clock_that_jumps_does_not_make_entries_leave)
     pass_time(&monotonic_ms, wall_s, 500);
     ck_assert_uint_eq(local_store_count(store), 2); /* nobody knows yet how steady it is */
     pass_time(&monotonic_ms, wall_s, 2000);
-    ck_assert_uint_eq(local_store_count(store), 1);
+    ck_assert(comes_to_count(1));
     for (unsigned i = 0; i < 3; i++) {
         pass_time(&monotonic_ms, wall_s + 7200, 800);
         pass_time(&monotonic_ms, wall_s, 2000);
         ck_assert_uint_eq(local_store_count(store), 1);
     }
     pass_time(&monotonic_ms, wall_s + 7200, 2500);
-    ck_assert_uint_eq(local_store_count(store), 0);
+    ck_assert(comes_to_count(0));
     clock_unset();
 }
 END_TEST
@@ -187,7 +197,7 @@ START_TEST(many_puts_of_one_moment_share_commits)
     }
     ck_assert(run_until(1000));
     ck_assert_int_eq(answer.err, 0);
-    ck_assert_uint_lt((clock_precise_ns() - begin) / 1000000, 5000);
+    ck_assert_uint_lt((clock_precise_ns() - begin) / 1000000, 20000);
     ck_assert_uint_eq(local_store_count(store), 1000);
 }
 END_TEST

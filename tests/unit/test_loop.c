@@ -163,7 +163,7 @@ START_TEST(a_real_timer_wakes_the_loop)
         loop_turn(loop, true);
     }
     ck_assert_uint_ge(clock_ms(), start_ms + 20);
-    ck_assert_uint_lt(clock_ms(), start_ms + 2000);
+    ck_assert_uint_lt(clock_ms(), start_ms + 20000);
 }
 END_TEST
 

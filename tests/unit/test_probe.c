@@ -123,7 +123,7 @@ int main(void)
     TCase *tcase = tcase_create("probe");
 
     tcase_add_checked_fixture(tcase, setup, key_server_stop);
-    tcase_set_timeout(tcase, 30);
+    tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, keys_that_came_are_listed);
     tcase_add_test(tcase, what_is_no_set_is_told);
     tcase_add_test(tcase, a_status_is_told);

@@ -15,7 +15,7 @@
 
 #include "tests/support/redis_server.h"
 
-#define WAIT_MS 5000u
+#define WAIT_MS 30000u
 
 static struct loop *loop;
 static struct redis *redis;
@@ -124,8 +124,8 @@ static void setup(void)
     ck_assert_ptr_nonnull(loop);
     memset(&seen, 0, sizeof(seen));
     free_in_callback = false;
-    options = (struct redis_options){ .connect_timeout_ms = 500,
-                                      .command_timeout_ms = 100,
+    options = (struct redis_options){ .connect_timeout_ms = 5000,
+                                      .command_timeout_ms = 5000,
                                       .max_queue = 8,
                                       .max_reply_bytes = 4096 };
 }
@@ -294,6 +294,7 @@ START_TEST(a_stopped_server_misses_the_deadline_and_the_connection_is_gone)
 {
     struct answer answer = { 0 };
 
+    options.command_timeout_ms = 100;
     with_server("");
     ck_assert(run_until(&seen.ready, 1));
     kill(server.pid, SIGSTOP);
@@ -301,7 +302,7 @@ START_TEST(a_stopped_server_misses_the_deadline_and_the_connection_is_gone)
     ck_assert_int_eq(ask(&answer, "SET", "a", "1"), 0);
     ck_assert(run_until(&answer.count, 1));
     ck_assert_int_eq(answer.err, ERR_TIMEOUT);
-    ck_assert_uint_lt((clock_precise_ns() - start) / 1000000, 1000);
+    ck_assert_uint_lt((clock_precise_ns() - start) / 1000000, 10000);
     ck_assert_uint_eq(seen.lost, 1);
     kill(server.pid, SIGCONT);
     ck_assert(run_until(&seen.ready, 2));
@@ -317,10 +318,11 @@ START_TEST(what_is_answered_waits_for_the_slowest_of_its_write)
     struct slice set[3] = { SLICE("SET"), SLICE("a"), SLICE("1") };
     struct slice wait[3] = { SLICE("WAIT"), SLICE("1"), SLICE("300") }; /* there is no replica */
 
+    options.command_timeout_ms = 100;
     with_server("");
     ck_assert(run_until(&seen.ready, 1));
     ck_assert_int_eq(redis_send(redis, 3, set, on_answer, &quick), 0);
-    ck_assert_int_eq(redis_send_within(redis, 2000, 3, wait, on_answer, &slow), 0);
+    ck_assert_int_eq(redis_send_within(redis, 20000, 3, wait, on_answer, &slow), 0);
     ck_assert(run_until(&slow.count, 1));
     ck_assert_uint_eq(seen.lost, 0);
     ck_assert_int_eq(quick.err, 0);
@@ -393,7 +395,7 @@ static void open_lies(void)
 
 static int accept_liar(void)
 {
-    for (unsigned i = 0; i < 2000; i++) {
+    for (unsigned i = 0; i < WAIT_MS; i++) {
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
             return fd;
@@ -531,7 +533,7 @@ START_TEST(an_endless_reply_is_cut)
         (void)!send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL);
         run_for(1);
     }
-    ck_assert_uint_eq(seen.lost, 1);
+    ck_assert(run_until(&seen.lost, 1));
     ck_assert_int_eq(seen.lost_err, ERR_TOO_BIG);
     ck_assert_int_eq(answer.err, ERR_TOO_BIG);
     close_lies(fd);
@@ -610,7 +612,7 @@ int main(void)
     TCase *text = tcase_create("addresses");
 
     tcase_add_checked_fixture(real, setup, teardown);
-    tcase_set_timeout(real, 30);
+    tcase_set_timeout(real, 120);
     tcase_add_test(real, commands_are_answered_in_order);
     tcase_add_test(real, commands_of_one_turn_leave_in_one_write);
     tcase_add_test(real, a_command_waits_for_the_first_connection);
@@ -626,7 +628,7 @@ int main(void)
     tcase_add_test(real, messages_of_a_subscription_are_pushed);
     suite_add_tcase(suite, real);
     tcase_add_checked_fixture(lying, setup, teardown);
-    tcase_set_timeout(lying, 30);
+    tcase_set_timeout(lying, 120);
     tcase_add_loop_test(lying, a_lie_closes_the_connection_and_is_no_answer, 0,
                         sizeof(lies) / sizeof(lies[0]));
     tcase_add_test(lying, true_answers_are_given_when_the_marker_is_back);

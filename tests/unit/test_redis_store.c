@@ -57,9 +57,9 @@ static void turn(void)
 
 #define RUN_UNTIL(condition)                                                                       \
     do {                                                                                           \
-        uint64_t end_ = clock_precise_ns() + UINT64_C(8000000000);                                 \
+        uint64_t end_ = clock_precise_ns() + UINT64_C(30000000000);                                \
         while (!(condition)) {                                                                     \
-            ck_assert_msg(clock_precise_ns() < end_, "not within 8 s: " #condition);               \
+            ck_assert_msg(clock_precise_ns() < end_, "not within 30 s: " #condition);              \
             turn();                                                                                \
         }                                                                                          \
     } while (0)
@@ -105,14 +105,14 @@ static void setup(void)
     loop = loop_new();
     ck_assert_ptr_nonnull(loop);
     ck_assert(redis_server_start(&server, ""));
-    options = (struct redis_store_options){ .redis = { .connect_timeout_ms = 500,
-                                                       .command_timeout_ms = 200,
+    options = (struct redis_store_options){ .redis = { .connect_timeout_ms = 3000,
+                                                       .command_timeout_ms = 1000,
                                                        .max_queue = 64,
                                                        .max_reply_bytes = 1 << 20 },
                                             .prefix = SLICE("blocklist:"),
                                             .expected_items = 1000,
                                             .false_positive_rate = 0.0001,
-                                            .max_staleness_ms = 500,
+                                            .max_staleness_ms = 2000,
                                             .resync_interval_ms = 3600000 };
     ck_assert_int_eq(redis_read_url(slice_str(server.url), &options.redis.address), 0);
     writer = redis_new(loop, NULL, &options.redis, &no_ops, NULL);
@@ -191,7 +191,7 @@ START_TEST(the_lease_runs_on_for_as_long_as_heartbeats_come_back)
 {
     start_store();
     RUN_UNTIL(is_live());
-    uint64_t end = clock_precise_ns() + UINT64_C(2000000000);
+    uint64_t end = clock_precise_ns() + UINT64_C(5000000000);
     while (clock_precise_ns() < end) {
         turn();
         ck_assert(is_live());
@@ -238,7 +238,7 @@ START_TEST(a_stopped_server_ends_the_lease_in_time)
     kill(server.pid, SIGSTOP);
     uint64_t begin = clock_precise_ns();
     RUN_UNTIL(!is_live());
-    ck_assert_uint_le((clock_precise_ns() - begin) / 1000000, options.max_staleness_ms + 50);
+    ck_assert_uint_le((clock_precise_ns() - begin) / 1000000, options.max_staleness_ms + 1000);
     kill(server.pid, SIGCONT);
     RUN_UNTIL(is_live());
 }
@@ -459,7 +459,7 @@ int main(void)
     Suite *suite = suite_create("plugins/revocation/redis_store");
     TCase *tcase = tcase_create("redis_store");
 
-    tcase_set_timeout(tcase, 50);
+    tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, what_is_there_before_the_start_is_found);
     tcase_add_test(tcase, another_prefix_is_another_list);

@@ -247,7 +247,7 @@ int main(void)
     TCase *tcase = tcase_create("remote");
 
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 30);
+    tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, so_many_wait_and_no_more);
     tcase_add_test(tcase, a_question_without_an_answer_is_asked_again);
     tcase_add_test(tcase, nobody_asks_for_a_token_that_keys_cannot_save);

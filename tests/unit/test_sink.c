@@ -157,7 +157,7 @@ START_TEST(a_full_ring_drops_and_counts_and_never_blocks)
 
     uint64_t start = clock_precise_ns();
     sink_free(sink); /* the thread hangs in its write */
-    ck_assert_uint_lt(clock_precise_ns() - start, UINT64_C(3000000000));
+    ck_assert_uint_lt(clock_precise_ns() - start, UINT64_C(20000000000));
     close(fds[0]);
     close(fds[1]);
 }
@@ -175,7 +175,7 @@ START_TEST(lines_for_a_lost_reader_are_dropped)
     close(fds[0]);
     close(fds[1]);
     ck_assert(sink_write(writer, SLICE("lost\nlost\n")));
-    for (unsigned i = 0; i < 1000 && sink_dropped(sink) == 0; i++) {
+    for (unsigned i = 0; i < 20000 && sink_dropped(sink) == 0; i++) {
         (void)usleep(1000);
     }
     ck_assert_uint_eq(sink_dropped(sink), 2);
@@ -190,7 +190,7 @@ START_TEST(reopening_starts_the_file_anew)
     size_t len;
 
     ck_assert(sink_write(writer, SLICE("old\n")));
-    for (unsigned i = 0; i < 1000; i++) { /* until it is written */
+    for (unsigned i = 0; i < 20000; i++) { /* until it is written */
         char *text = read_all(path, &len);
         free(text);
         if (len == 4) {
@@ -200,7 +200,7 @@ START_TEST(reopening_starts_the_file_anew)
     }
     ck_assert_int_eq(rename(path, moved), 0);
     sink_reopen(sink);
-    for (unsigned i = 0; i < 1000 && access(path, F_OK) != 0; i++) {
+    for (unsigned i = 0; i < 20000 && access(path, F_OK) != 0; i++) {
         (void)usleep(1000);
     }
     ck_assert(sink_write(writer, SLICE("new\n")));
@@ -252,7 +252,7 @@ int main(void)
     tcase_add_test(tc, a_path_that_cannot_be_opened_is_an_error);
     tcase_add_test(tc, a_line_larger_than_the_ring_is_dropped);
     tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_set_timeout(tc, 30);
+    tcase_set_timeout(tc, 120);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
