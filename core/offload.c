@@ -46,9 +46,9 @@ static struct offload_job *take_job(struct offload *offload)
     return job;
 }
 
-/* A thread of this priority has a thirtieth of a loop's weight, and its turns are short: a loop that wakes up
- * runs at once (from Linux 6.12 on; between 6.6 and that at the next tick).  Beside loops or other programs that
- * never rest it still gets on; by SCHED_IDLE, which has a tenth of this weight, a token would come too late. */
+/* A thread of this priority has a tenth of a loop's weight, and its turns are short: a loop that wakes up runs at
+ * once (from Linux 6.12 on; between 6.6 and that at the next tick).  Beside loops or other programs that never rest
+ * it still gets on: a hash of 0.3 s is made within the 10 s that a request may wait.  By SCHED_IDLE it would not be. */
 static void give_way(void)
 {
     const struct { /* sched_setattr(2), which the C library does not have yet */
@@ -58,7 +58,7 @@ static void give_way(void)
         uint32_t priority;
         uint64_t turn_ns, deadline_ns, period_ns;
     } attributes = {
-        .size = sizeof(attributes), .policy = SCHED_OTHER, .nice = 15, .turn_ns = 100000
+        .size = sizeof(attributes), .policy = SCHED_OTHER, .nice = 10, .turn_ns = 100000
     };
 
     if (syscall(SYS_sched_setattr, gettid(), &attributes, 0) != 0) {
