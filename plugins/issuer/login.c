@@ -192,13 +192,26 @@ static bool is_json_type(struct slice value)
             slice_eq_nocase(slice_skip(type, type.len - suffix.len), suffix));
 }
 
-/* Does any of the fields say so?  With two of them the answer is kept back in doubt. */
+/* There should be one type; of several, which are a mistake, any. */
+static bool names_json(struct slice list)
+{
+    struct slice value;
+
+    while (headers_next_token(&list, &value)) {
+        if (is_json_type(value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Does any of the fields say so?  With two of them, too, the answer is kept back in doubt. */
 static bool says_json(const struct headers *headers)
 {
     for (uint32_t i = 0; i < headers->count; i++) {
         const struct header *header = &headers->items[i];
 
-        if (!header->removed && header->id == HEADER_CONTENT_TYPE && is_json_type(header->value)) {
+        if (!header->removed && header->id == HEADER_CONTENT_TYPE && names_json(header->value)) {
             return true;
         }
     }
@@ -369,9 +382,13 @@ static enum gw_verdict on_body(struct gw_call *call)
         .ttl_ms = route->ttl_ms,
     };
     enum gw_verdict verdict = issuer_sign(call, route->issuer, &claims, on_signed, &state->token);
-    bool is_too_long = state->token != NULL && state->token->claims.failed;
 
-    return verdict == GW_FAIL && is_too_long ? refuse(call, 502, "login_claims_too_long") : verdict;
+    if (verdict != GW_FAIL) {
+        return verdict;
+    }
+    return state->token != NULL && state->token->claims.failed
+               ? refuse(call, 502, "login_claims_too_long")
+               : refuse(call, 503, "signing_queue_full");
 }
 
 /* ---- hooks ---- */

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -122,9 +123,20 @@ def and_close(data):
     return script
 
 
+def and_reset(data):
+    def script(connection):
+        connection.read_body()
+        connection.send(data)
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        return CLOSE
+    return script
+
+
 @pytest.mark.parametrize("name, script", {
     "in one chunk": chunked(BODY), "in chunks": chunked(BODY[:1], BODY[1:30], BODY[30:]), "byte by byte": slowly(user()),
     "chunked, byte by byte": slowly(chunked(BODY[:7], BODY[7:])),
+    "with trailers": chunked(BODY, end=b"0\r\nX-Secret: hunter2\r\n\r\n"),
+    "as large as can be": user(BODY + b" " * (32768 - len(BODY))), "and in chunks": chunked(BODY, *[b" " * 256] * 100),
     "until the end": and_close(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + BODY),
     "behind a hint": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + user(),
     "created": user(None, "Content-Type: application/problem+json; charset=utf-8", status=201)}.items())
@@ -132,6 +144,7 @@ def test_however_the_answer_comes(gateway, backend, name, script):
     backend.on("/login", script)
     response = login(gateway)
     assert response.status == 200 and response.json()["token_type"] == "Bearer", (name, response)
+    assert response.get("X-Secret") is None
 
 
 @pytest.mark.parametrize("status, fields, body", [
@@ -162,6 +175,12 @@ BROKEN = {
     "a member twice": (user(b'{"id":"hunter2","id":"root"}'), 502, "login_answer_json"),
     "no subject": (user({"name": "hunter2"}), 502, "login_subject"),
     "compressed": (user(gzip.compress(BODY), "Content-Type: application/json", "Content-Encoding: gzip"), 502, "login_answer_encoded"),
+    "compressed unsaid": (user(gzip.compress(BODY)), 502, "login_answer_json"),
+    "compressed on the way": (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+                              502, "transfer_coding"),
+    "of two types": (user(b"hunter2", "Content-Type: text/html, application/json"), 502, "login_answer_json"),
+    "a byte too large": (user(BODY + b" " * (32769 - len(BODY))), 502, "response_too_large"),
+    "reset": (and_reset(user()[:-5]), 502, "response_cut"),
     "a part": (user(None, "Content-Type: application/json", "Content-Range: bytes 0-1/2", status=206), 502, "login_answer_partial"),
     "too large": (user({"id": "a", "hunter2": "x" * 40000}), 502, "response_too_large"),
     "too large in chunks": (chunked(*[b"hunter2 " * 512] * 20), 502, "response_too_large"),

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-bool fake_host_pool_is_full;
+bool fake_host_pool_is_full, fake_host_pool_fails;
 bool fake_host_lets_wait;
 unsigned fake_host_sleep_ms, fake_host_woken;
 static struct fake_host *current;
@@ -445,7 +445,9 @@ enum gw_verdict gw_offload(struct gw_call *call, gw_work_fn *work, struct gw_sha
     if (fake_host_pool_is_full) {
         return GW_FAIL;
     }
-    work(arg);
+    if (!fake_host_pool_fails) {
+        work(arg);
+    }
     call->req->pending = fn;
     return GW_WAIT;
 }

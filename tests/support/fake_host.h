@@ -49,6 +49,8 @@ struct gw_request {
 
 /* gw_offload() fails. */
 extern bool fake_host_pool_is_full;
+/* What is offloaded comes back without a result, as when there is no memory for one. */
+extern bool fake_host_pool_fails;
 /* gw_sleep() and gw_waitlist_join() do not fail: the test itself ends the wait. */
 extern bool fake_host_lets_wait;
 extern unsigned fake_host_sleep_ms; /* of the last gw_sleep() */

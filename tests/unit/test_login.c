@@ -128,6 +128,13 @@ static const struct {
       "login_answer_encoded" },
     { 200, JSON "|Content-Encoding: identity", "{\"id\":\"a\"}", 200, "\"sub\":\"a\"" },
     { 200, "Content-Type: text/html|" JSON, "<p>", 502, "login_answer_json" },
+    { 200, "Content-Type: text/html, application/json", "<p>", 502, "login_answer_json" },
+    { 200, "Content-Type: application/json, text/html", "<p>", 502, "login_answer_json" },
+    { 200, "Content-Type: ,,application/json", "{\"id\":\"a\"}", 200, "\"sub\":\"a\"" },
+    { 200, "Content-Type: text/html; x=\"a, b\", c/d", "<p>", 0, NULL },
+    { 200, "Content-Type:", "<p>", 0, NULL },
+    { 200, JSON "|Content-Encoding: identity, gzip", "x", 502, "login_answer_encoded" },
+    { 200, JSON "|Content-Encoding:", "{\"id\":\"a\"}", 502, "login_answer_encoded" },
 };
 
 /* "a|b" as lines. */
@@ -205,6 +212,27 @@ START_TEST(without_a_key_that_signs_there_is_no_token_and_no_answer)
     ck_assert_uint_eq(req->reply.status, 503);
     ck_assert_str_eq(req->reply.reason, "signing_key_missing");
     fake_host_end(req);
+    fake_host_done(&host);
+}
+END_TEST
+
+START_TEST(what_is_not_signed_never_passes)
+{
+    static const char *const reasons[] = { "signing_queue_full", "signing_failed" };
+
+    ck_assert_uint_eq(load("sign", ROUTE CLAIMS), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        fake_host_pool_is_full = i == 0;
+        fake_host_pool_fails = i == 1;
+        struct gw_request *req = answer(200, JSON, "{\"id\":\"a\"}");
+
+        ck_assert_int_eq(req->verdict, GW_REPLY);
+        ck_assert_uint_eq(req->reply.status, 503);
+        ck_assert_str_eq(req->reply.reason, reasons[i]);
+        ck_assert(slice_is_absent(req->reply.body));
+        fake_host_end(req);
+    }
+    fake_host_pool_fails = false;
     fake_host_done(&host);
 }
 END_TEST
@@ -299,6 +327,7 @@ int main(void)
                         sizeof(answers) / sizeof(answers[0]));
     tcase_add_test(cases, the_reply_is_that_of_rfc_6749);
     tcase_add_test(cases, without_a_key_that_signs_there_is_no_token_and_no_answer);
+    tcase_add_test(cases, what_is_not_signed_never_passes);
     tcase_add_test(cases, claims_that_make_no_token_are_502);
     tcase_add_test(cases, the_answer_to_a_head_passes);
     tcase_add_test(cases, the_upstream_is_asked_for_a_whole_answer_in_plain_text);

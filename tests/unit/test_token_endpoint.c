@@ -20,7 +20,7 @@ static void setup(void)
                          "\"write\"],\"audiences\":[\"orders\",\"https://b.test\"],\"claims\":"
                          "{\"tenant\":7}},\"bare\":{\"secret_hash\":\"" CLIENT_HASH "\"}");
     issuer_fixture_load("sign", "");
-    fake_host_pool_is_full = false;
+    fake_host_pool_is_full = fake_host_pool_fails = false;
 }
 
 static struct gw_request *ask(const char *line, const char *body)
@@ -251,6 +251,17 @@ START_TEST(a_full_pool_is_answered_503)
 }
 END_TEST
 
+START_TEST(a_signature_that_fails_is_answered_503)
+{
+    fake_host_pool_fails = true;
+    struct gw_request *req = ask(BASIC, GRANT);
+    ck_assert_uint_eq(req->reply.status, 503);
+    ck_assert_str_eq(req->reply.reason, "signing_failed");
+    ck_assert_ptr_null(memmem(req->reply.body.ptr, req->reply.body.len, "access_token", 12));
+    fake_host_end(req);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("token_endpoint");
@@ -264,6 +275,7 @@ int main(void)
     tcase_add_test(cases, a_request_that_is_no_form_is_refused_unread);
     tcase_add_test(cases, without_a_key_there_is_no_token);
     tcase_add_test(cases, a_full_pool_is_answered_503);
+    tcase_add_test(cases, a_signature_that_fails_is_answered_503);
     suite_add_tcase(suite, cases);
 
     SRunner *runner = srunner_create(suite);
