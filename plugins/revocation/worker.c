@@ -31,8 +31,12 @@ void revocation_worker_take_filter(void *arg, struct gw_shared *object)
 void revocation_worker_take_local(void *arg, struct gw_shared *object)
 {
     struct revocation_worker *worker = arg;
+    struct revocation_local *old = worker->local;
 
     worker->local = (struct revocation_local *)gw_shared_ref(object);
+    if (old != NULL) {
+        gw_shared_unref(&old->shared);
+    }
 }
 
 static void count_done(const struct revocation_worker *worker,
