@@ -487,6 +487,7 @@ static bool fetch_set_options(struct fetch *fetch, const struct fetch_options *o
     SET(CURLOPT_QUICK_EXIT, 1L);
     SET(CURLOPT_PROXY, options->proxy == NULL ? "" : options->proxy);
     SET(CURLOPT_NOPROXY, "");
+    SET(CURLOPT_UNIX_SOCKET_PATH, options->socket);
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);

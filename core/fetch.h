@@ -16,9 +16,10 @@ struct fetch;   /* one transfer */
 
 struct fetch_options {
     const char *url;
-    bool allow_http;   /* else https only */
-    struct slice ca;   /* certificates (PEM) that may vouch; absent: those of the system */
-    const char *proxy; /* "http://host:port", for https by CONNECT; NULL: none */
+    bool allow_http;    /* else https only */
+    const char *socket; /* path of a unix socket that answers for the host; NULL: none */
+    struct slice ca;    /* certificates (PEM) that may vouch; absent: those of the system */
+    const char *proxy;  /* "http://host:port", for https by CONNECT; NULL: none */
     uint64_t connect_timeout_ms, timeout_ms;
     size_t max_bytes;          /* of the body */
     const char *accept;        /* NULL: anything */

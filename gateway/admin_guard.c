@@ -114,7 +114,8 @@ static enum gw_verdict check_token(struct gw_call *call, const struct request *r
 
 static bool is_of_this_machine(const struct request *req)
 {
-    return slice_starts_with(req->peer_ip, SLICE("127.")) || slice_eq(req->peer_ip, SLICE("::1"));
+    return slice_eq(req->peer_ip, SLICE("unix")) ||
+           slice_starts_with(req->peer_ip, SLICE("127.")) || slice_eq(req->peer_ip, SLICE("::1"));
 }
 
 enum gw_verdict admin_guard(struct gw_call *call, enum admin_need need)

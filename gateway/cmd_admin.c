@@ -13,7 +13,9 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
+#define UNIX_PREFIX     "unix:"
 #define CONNECT_MS      2000u
 #define MAX_BODY_BYTES  ((size_t)8 << 20)
 #define MAX_TOKEN_BYTES 1000u /* of what a field may hold */
@@ -39,6 +41,12 @@ static const struct config_listener *find_listener(const struct config *config)
         }
     }
     return NULL;
+}
+
+static void use_socket(struct cmd_admin *admin, const char *path)
+{
+    snprintf(admin->url, sizeof(admin->url), "http://127.0.0.1");
+    snprintf(admin->socket, sizeof(admin->socket), "%s", path);
 }
 
 /* Who listens on every address is asked by loopback. */
@@ -109,6 +117,10 @@ static int find_url(struct cmd_admin *admin, const struct config *config)
         fprintf(stderr, "jwtgate: the configuration has no admin listener to ask\n");
         return EXIT_UNKNOWN;
     }
+    if (listener->address.ss_family == AF_UNIX) {
+        use_socket(admin, ((const struct sockaddr_un *)(const void *)&listener->address)->sun_path);
+        return EXIT_YES;
+    }
     return url_of(&listener->address, admin->url, sizeof(admin->url));
 }
 
@@ -143,6 +155,11 @@ static int open_loop(struct cmd_admin *admin)
     return EXIT_YES;
 }
 
+const char *cmd_admin_place(const struct cmd_admin *admin)
+{
+    return admin->socket[0] == '\0' ? admin->url : admin->socket;
+}
+
 int cmd_admin_open_for(struct cmd_admin *admin, const struct config *config)
 {
     int code = find_url(admin, config);
@@ -154,7 +171,14 @@ int cmd_admin_open(struct cmd_admin *admin, bool changes)
 {
     int code = EXIT_YES;
 
-    if (admin->address != NULL) {
+    if (admin->address != NULL && strncmp(admin->address, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0) {
+        if (strlen(admin->address) - strlen(UNIX_PREFIX) >= sizeof(admin->socket)) {
+            fprintf(stderr, "jwtgate: the path of a socket has at most %zu bytes\n",
+                    sizeof(admin->socket) - 1);
+            return EXIT_USAGE;
+        }
+        use_socket(admin, admin->address + strlen(UNIX_PREFIX));
+    } else if (admin->address != NULL) {
         snprintf(admin->url, sizeof(admin->url), "http://%.100s", admin->address);
     } else {
         code = read_config(admin, changes);
@@ -165,7 +189,8 @@ int cmd_admin_open(struct cmd_admin *admin, bool changes)
         code = read_token(&source, admin->authorization, sizeof(admin->authorization));
     }
     if (code == EXIT_YES && !fetch_url_is_valid(admin->url, true)) {
-        fprintf(stderr, "jwtgate: \"%s\" is no address: write HOST:PORT\n", admin->address);
+        fprintf(stderr, "jwtgate: \"%s\" is no address: write HOST:PORT or unix:PATH\n",
+                admin->address);
         code = EXIT_USAGE;
     }
     return code == EXIT_YES ? open_loop(admin) : code;
@@ -201,6 +226,7 @@ static int ask(struct cmd_admin *admin, struct fetch_options *options, const cha
     struct question question = { .answer = ret };
 
     options->url = url;
+    options->socket = admin->socket[0] == '\0' ? NULL : admin->socket;
     options->allow_http = true;
     options->connect_timeout_ms = CONNECT_MS;
     options->max_bytes = MAX_BODY_BYTES;
@@ -218,7 +244,7 @@ static int ask(struct cmd_admin *admin, struct fetch_options *options, const cha
         return EXIT_YES;
     }
     if (!quiet) {
-        fprintf(stderr, "jwtgate: no answer from %s: %s\n", admin->url,
+        fprintf(stderr, "jwtgate: no answer from %s: %s\n", cmd_admin_place(admin),
                 question.err == 0 ? "out of memory" : question.detail);
     }
     free(ret->body);

@@ -6,6 +6,7 @@
 #include "gateway/cmd.h"
 
 #define CMD_ADMIN_TOKEN_BYTES 4128u
+#define CMD_ADMIN_PATH_BYTES  108u
 
 struct config;
 struct fetcher;
@@ -16,8 +17,9 @@ enum { CMD_ADMIN_ADDRESS = 0x1000, CMD_ADMIN_TOKEN_FILE };
 #define CMD_OPTION_ADMIN                                                                           \
     CMD_OPTION_CONFIG,                                                                             \
     {                                                                                              \
-        .id = CMD_ADMIN_ADDRESS, .name = "address", .value = "HOST:PORT",                          \
-        .help = "the admin listener; default: the configuration's", .is_long_only = true           \
+        .id = CMD_ADMIN_ADDRESS, .name = "address", .value = "ADDRESS",                            \
+        .help = "the admin listener, HOST:PORT or unix:PATH; default: the configuration's",        \
+        .is_long_only = true                                                                       \
     }
 #define CMD_OPTION_ADMIN_TOKEN                                                                     \
     {                                                                                              \
@@ -31,6 +33,7 @@ struct cmd_admin {
     struct loop *loop;
     struct fetcher *fetcher;
     char url[128];                             /* "http://127.0.0.1:9901" */
+    char socket[CMD_ADMIN_PATH_BYTES];         /* of a unix socket; empty: none */
     char authorization[CMD_ADMIN_TOKEN_BYTES]; /* "Bearer ..."; empty: no token */
 };
 
@@ -53,6 +56,8 @@ int cmd_admin_ask(struct cmd_admin *admin, bool posts, const char *path, unsigne
 /* POST `body`, JSON. */
 int cmd_admin_post(struct cmd_admin *admin, const char *path, struct slice body,
                    unsigned timeout_ms, bool quiet, struct cmd_admin_answer *ret);
+/* Where it listens, for messages. */
+const char *cmd_admin_place(const struct cmd_admin *admin);
 /* Say on stderr why it refused. EXIT_NO. */
 int cmd_admin_refused(const struct cmd_admin_answer *answer);
 void cmd_admin_close(struct cmd_admin *admin); /* wipes the token */

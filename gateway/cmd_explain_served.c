@@ -173,7 +173,7 @@ static int ask(struct cmd_admin *admin, const struct config *config, const char 
     if (path == NULL) {
         complain("out of memory", NULL);
     } else if (cmd_admin_ask(admin, false, path, ANSWER_MS, true, &answer) != EXIT_YES) {
-        complain("no gateway answers", admin->url);
+        complain("no gateway answers", cmd_admin_place(admin));
     } else {
         code = judge(config, &arena, &answer, as_json);
         free(answer.body);

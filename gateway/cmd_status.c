@@ -167,7 +167,7 @@ static int show(struct cmd_admin *admin, struct slice body, bool as_json, bool o
     const struct json *status = json_parse(&arena, body, &json_limits_config, NULL);
 
     if (status == NULL) {
-        fprintf(stderr, "jwtgate: the answer of %s is not understood\n", admin->url);
+        fprintf(stderr, "jwtgate: the answer of %s is not understood\n", cmd_admin_place(admin));
     } else {
         code = only_ready && !is_true(status, "ready") ? EXIT_NO : EXIT_YES;
         if (as_json) {

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/un.h>
 
 #define MAX_HOST   253
 #define MAX_WEIGHT 100
@@ -90,6 +91,45 @@ void config_parse_address(const struct option_context *ctx, const struct json *v
         diag_at(ctx->diag, DIAG_ERROR, value, path,
                 "write it like \"0.0.0.0:8080\" or \"[::]:8080\"",
                 "\"%.*s\" is not an IP address and a port", SLICE_FMT(value->text));
+        return;
+    }
+    address->text = arena_copy(ctx->arena, value->text);
+    if (address->text.ptr == NULL) {
+        diag_at(ctx->diag, DIAG_ERROR, value, path, NULL, "out of memory");
+    }
+}
+
+#define UNIX_PREFIX "unix:"
+
+bool config_unix_address_of(struct slice text, struct sockaddr_storage *ret, socklen_t *ret_len)
+{
+    struct slice prefix = SLICE(UNIX_PREFIX), path = slice_skip(text, prefix.len);
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+    if (!slice_starts_with(text, prefix) || path.len < 2 || path.ptr[0] != '/' ||
+        path.len >= sizeof(addr.sun_path)) {
+        return false;
+    }
+    memcpy(addr.sun_path, path.ptr, path.len);
+    memset(ret, 0, sizeof(*ret));
+    memcpy(ret, &addr, sizeof(addr));
+    *ret_len = sizeof(addr);
+    return true;
+}
+
+void config_parse_admin_address(const struct option_context *ctx, const struct json *value,
+                                const char *path, void *field)
+{
+    struct config_address *address = field;
+
+    if (!json_is(value, JSON_STRING) || !slice_starts_with(value->text, SLICE(UNIX_PREFIX))) {
+        config_parse_address(ctx, value, path, field);
+        return;
+    }
+    if (!config_unix_address_of(value->text, &address->addr, &address->len)) {
+        diag_at(ctx->diag, DIAG_ERROR, value, path,
+                "write it like \"unix:/run/jwtgate/admin.sock\", at most 107 bytes of path",
+                "\"%.*s\" is no absolute path of a socket", SLICE_FMT(value->text));
         return;
     }
     address->text = arena_copy(ctx->arena, value->text);

@@ -60,6 +60,8 @@ void config_read_top(struct config_loader *loader, const char *echo_address);
 /* config_address.c: OPT_CUSTOM readers and what they are made of. */
 void config_parse_address(const struct option_context *ctx, const struct json *value,
                           const char *path, void *field); /* struct config_address */
+void config_parse_admin_address(const struct option_context *ctx, const struct json *value,
+                                const char *path, void *field); /* the same, or unix:PATH */
 void config_parse_listener_address(const struct option_context *ctx, const struct json *value,
                                    const char *path, void *field); /* struct config_listener */
 void config_parse_targets(const struct option_context *ctx, const struct json *value,
@@ -75,6 +77,8 @@ void config_parse_upstream_tls(const struct option_context *ctx, const struct js
                                const char *path, void *field); /* struct config_upstream */
 /* "192.0.2.1:80" or "[::1]:80". */
 bool config_address_of(struct slice text, struct sockaddr_storage *ret, socklen_t *ret_len);
+/* "unix:/run/jwtgate/admin.sock". */
+bool config_unix_address_of(struct slice text, struct sockaddr_storage *ret, socklen_t *ret_len);
 
 /* config_route.c: routes with their chains; the tops of the plugins must have been read. */
 void config_read_routes(struct config_loader *loader);

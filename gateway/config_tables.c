@@ -169,7 +169,8 @@ static void parse_public_path(const struct option_context *ctx, const struct jso
 
 static const struct option admin_table[] = {
     { "address", OPT_CUSTOM, ADMIN(address), .def = "\"127.0.0.1:9901\"", .required = true,
-      .parse = config_parse_address, .help = "IP address and port of the admin listener." },
+      .parse = config_parse_admin_address,
+      .help = "IP address and port of the admin listener, or \"unix:/run/jwtgate/admin.sock\"." },
     { "public_path", OPT_CUSTOM, ADMIN(public_path), .parse = parse_public_path,
       .help = "Path under which health is public.",
       .schema = "{\"type\":\"string\",\"pattern\":\"^/.*[^/]$\"}" },
@@ -327,8 +328,12 @@ static void check_listener(struct config_loader *loader, const struct config_lis
     }
 }
 
-static bool is_loopback(const struct sockaddr_storage *addr)
+/* Only this machine comes there. */
+static bool is_local(const struct sockaddr_storage *addr)
 {
+    if (addr->ss_family == AF_UNIX) {
+        return true;
+    }
     if (addr->ss_family == AF_INET) {
         return (ntohl(((const struct sockaddr_in *)addr)->sin_addr.s_addr) >> 24) == 127;
     }
@@ -370,7 +375,7 @@ static void add_admin(struct config_loader *loader)
     if (address->len == 0) {
         return;
     }
-    if (!is_loopback(&address->addr)) {
+    if (!is_local(&address->addr)) {
         const struct json *admin = json_get(loader->root, SLICE("admin"));
 
         diag_lint(loader->diag, "admin-public", json_get(admin, SLICE("address")), "admin.address",

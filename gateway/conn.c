@@ -397,6 +397,10 @@ size_t conn_peer_text(const struct conn *conn, char *ret)
     if (memcmp(conn->peer, mapped, sizeof(mapped)) == 0) {
         return format_ipv4(conn->peer + 12, ret);
     }
+    if (memcmp(conn->peer, (const uint8_t[16]){ 0 }, sizeof(conn->peer)) == 0) {
+        memcpy(ret, "unix", sizeof("unix"));
+        return sizeof("unix") - 1;
+    }
     if (inet_ntop(AF_INET6, conn->peer, ret, INET6_ADDRSTRLEN) == NULL) {
         ret[0] = '\0';
     }

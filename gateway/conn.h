@@ -67,7 +67,7 @@ struct conn {
     bool running;      /* the codec is in its loop */
     uint64_t progress; /* bytes of its direction when the timer was set */
 
-    uint8_t peer[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint8_t peer[16]; /* IPv4 as ::ffff:a.b.c.d; all zero: a unix socket's */
     uint16_t peer_port;
 };
 
@@ -95,5 +95,5 @@ static inline struct slice conn_scheme(const struct conn *conn)
 {
     return conn->stream.tls != NULL ? SLICE("https") : SLICE("http");
 }
-/* "192.0.2.1" into `ret` of 46 bytes; the length. */
+/* "192.0.2.1", or "unix", into `ret` of 46 bytes; the length. */
 size_t conn_peer_text(const struct conn *conn, char *ret);

@@ -160,6 +160,11 @@ static void gateway_log_listeners(const struct gateway_run *run)
         char host[INET6_ADDRSTRLEN] = "?";
         bool is_v6 = addr->sa_family == AF_INET6;
 
+        if (addr->sa_family == AF_UNIX) {
+            log_info("gateway", "listening listener=%.*s address=%.*s",
+                     SLICE_FMT(listener->element.name), SLICE_FMT(listener->address_text));
+            continue;
+        }
         if (is_v6) {
             inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr, host,
                       sizeof(host));

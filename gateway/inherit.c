@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define MAX_SOCKETS 65536u /* 255 listeners of 256 workers */
@@ -90,13 +91,15 @@ static int read_socket(struct inherit_socket *socket)
     if (flags < 0 || option_of(socket->fd, SO_ACCEPTCONN) != 1 ||
         option_of(socket->fd, SO_TYPE) != SOCK_STREAM ||
         getsockname(socket->fd, (struct sockaddr *)&socket->address, &len) != 0 ||
-        (socket->address.ss_family != AF_INET && socket->address.ss_family != AF_INET6)) {
-        log_error("inherit", "descriptor %d is no listening TCP socket", socket->fd);
+        (socket->address.ss_family != AF_INET && socket->address.ss_family != AF_INET6 &&
+         socket->address.ss_family != AF_UNIX)) {
+        log_error("inherit", "descriptor %d is no listening TCP or unix socket", socket->fd);
         return ERR_BAD_INPUT;
     }
     if (fcntl(socket->fd, F_SETFD, FD_CLOEXEC) != 0 ||
         fcntl(socket->fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
-        setsockopt(socket->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
+        (socket->address.ss_family != AF_UNIX &&
+         setsockopt(socket->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0)) {
         log_error("inherit", "cannot use descriptor %d error=\"%s\"", socket->fd, strerror(errno));
         return ERR_IO;
     }
@@ -168,10 +171,22 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
            (a4->sin_port == 0 || a4->sin_port == b4->sin_port);
 }
 
+static bool same_path(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    const struct sockaddr_un *x = (const struct sockaddr_un *)(const void *)a;
+    const struct sockaddr_un *y = (const struct sockaddr_un *)(const void *)b;
+
+    return a->ss_family == b->ss_family &&
+           strncmp(x->sun_path, y->sun_path, sizeof(x->sun_path)) == 0;
+}
+
 static bool belongs(const struct inherit_socket *socket, const struct config_listener *listener)
 {
     uint16_t port = 0;
 
+    if (listener->address.ss_family == AF_UNIX) {
+        return same_path(&listener->address, &socket->address);
+    }
     return same_address(&listener->address, &socket->address, &port) &&
            (port != 0 || slice_eq(listener->element.name, slice_str(socket->name)));
 }

@@ -217,7 +217,7 @@ static void listener_end(struct listener *listener)
     struct loop *loop = listener->worker->loop;
 
     loop_watch_done(&listener->watch);
-    close(listener->fd);
+    listening_close(listener->fd);
     listener->fd = -1;
     loop_timer_remove(loop, &listener->late);
     loop_free_later(loop, &listener->grave, listener, listener_free);
@@ -372,7 +372,7 @@ static int listener_add(struct worker *worker, const struct config_listener *con
     }
     err = listener_new(worker, config, fd, last);
     if (err != 0) {
-        close(fd);
+        listening_close(fd);
         return err;
     }
     return loop_watch_start(worker->loop, &(*last)->watch, fd);

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static void listening_set_port(struct sockaddr_storage *addr, uint16_t port)
@@ -15,8 +18,12 @@ static void listening_set_port(struct sockaddr_storage *addr, uint16_t port)
     }
 }
 
+/* 0: it has none. */
 static uint16_t listening_get_port(const struct sockaddr_storage *addr)
 {
+    if (addr->ss_family == AF_UNIX) {
+        return 0;
+    }
     if (addr->ss_family == AF_INET6) {
         return ntohs(((const struct sockaddr_in6 *)(const void *)addr)->sin6_port);
     }
@@ -30,9 +37,78 @@ static bool listening_is_dual(const struct sockaddr_storage *addr)
            IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr);
 }
 
+/* ---- sockets with a name in a folder ---- */
+
+/* Take away the socket at the path if nobody listens there.  False: somebody does, or it is something else. */
+static bool listening_sweep(const char *path)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    struct stat about;
+    bool is_left;
+    int fd;
+
+    if (lstat(path, &about) != 0 || !S_ISSOCK(about.st_mode)) {
+        return false;
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return false;
+    }
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+    is_left =
+        connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    return is_left && unlink(path) == 0;
+}
+
+/* For us alone: the mode of the socket becomes that of its name. */
+static int listening_bind_unix(const struct sockaddr_un *addr)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int error;
+
+    if (fd < 0) {
+        return -1;
+    }
+    if (fchmod(fd, 0600) == 0) {
+        if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0) {
+            return fd;
+        }
+        error = errno;
+        if (error == EADDRINUSE && listening_sweep(addr->sun_path) &&
+            bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0) {
+            return fd;
+        }
+    } else {
+        error = errno;
+    }
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+void listening_close(int fd)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNSPEC };
+    socklen_t len = sizeof(addr) - 1; /* with a NUL at the end */
+
+    if (getsockname(fd, (struct sockaddr *)&addr, &len) != 0) {
+        addr.sun_family = AF_UNSPEC;
+    }
+    close(fd);
+    if (addr.sun_family == AF_UNIX && addr.sun_path[0] == '/') {
+        (void)listening_sweep(addr.sun_path);
+    }
+}
+
+/* ---- */
+
 /* A bound socket, or -1 with errno set. */
 static int listening_bind(const struct sockaddr_storage *addr, socklen_t len, bool is_shared)
 {
+    if (addr->ss_family == AF_UNIX) {
+        return listening_bind_unix((const struct sockaddr_un *)(const void *)addr);
+    }
     int fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int on = 1;
     int only = listening_is_dual(addr) ? 0 : 1;
@@ -104,7 +180,7 @@ int listening_open(const struct config_listener *config, const struct config *ol
         getsockname(*ret_fd, (struct sockaddr *)&addr, &len) != 0) {
         int error = errno;
 
-        close(*ret_fd);
+        listening_close(*ret_fd);
         *ret_fd = -1;
         errno = error;
         return ERR_IO;

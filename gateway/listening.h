@@ -14,5 +14,7 @@
 int listening_open(const struct config_listener *config, const struct config *old, uint16_t *port,
                    int *ret_fd) MUST_CHECK;
 uint16_t listening_port(int fd); /* 0: not known */
+/* With its name in a folder, when nobody else (as after an upgrade) listens there. */
+void listening_close(int fd);
 /* How many wait to be accepted; when that is not known, as many as can. */
 unsigned listening_queue(int fd);

@@ -11,6 +11,7 @@
 #include "gateway/config_change.h"
 #include "gateway/gateway.h"
 #include "gateway/listener.h"
+#include "gateway/listening.h"
 #include "gateway/notify.h"
 #include "gateway/process.h"
 #include "gateway/upgrade.h"
@@ -22,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define READY_POLL_MS 20u
 
@@ -134,7 +134,7 @@ static void parts_done(struct reload *reload)
         worker_change_done(&reload->parts[i].change);
         for (size_t k = 0; change->fds != NULL && k < reload->config->listener_count; k++) {
             if (change->fds[k] >= 0) {
-                close(change->fds[k]);
+                listening_close(change->fds[k]);
             }
         }
     }

@@ -497,7 +497,8 @@ class Gateway:
     def start(self, wait=True):
         listeners = self.config["listeners"]
         self.port = int(listeners["public"]["address"].rsplit(":", 1)[1])
-        self.admin_port = int(self.config["admin"]["address"].rsplit(":", 1)[1])
+        address = self.config["admin"]["address"]
+        self.admin_port = None if address.startswith("unix:") else int(address.rsplit(":", 1)[1])
         self.file.write_text(json.dumps(self.config, indent=2))
         if self not in self.started:
             self.started.append(self)
@@ -518,6 +519,10 @@ class Gateway:
 
     def admin(self, path, headers=None, method="GET"):
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=PATIENCE)
+        if self.admin_port is None:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(PATIENCE)
+            connection.sock.connect(self.config["admin"]["address"].removeprefix("unix:"))
         try:
             connection.request(method, path, headers=headers or {})
             response = connection.getresponse()

@@ -386,7 +386,7 @@ def test_sockets_for_somebody_else_are_left_alone(start, backend):
 
 
 @pytest.mark.parametrize("environment, word", [
-    ({"LISTEN_FDS": "2"}, "no listening TCP socket"),
+    ({"LISTEN_FDS": "2"}, "no listening TCP or unix socket"),
     ({"LISTEN_FDS": "99999999"}, "LISTEN_FDS says"),
     ({"JWTGATE_UPGRADE": "3"}, "JWTGATE_UPGRADE names no pipe"),
 ])

@@ -14,6 +14,18 @@ static const struct config_error errors[] = {
     { HEAD "\"server\": {\"trusted_proxies\": [\"10.0.0.1/8\"]},\n" ROUTES,
       "t.jsonc:4:32: error: server.trusted_proxies: \"10.0.0.1/8\" has bits set behind its prefix; "
       "write the network's first address, or a longer prefix" },
+    { HEAD "\"admin\": {\"address\": \"unix:run/a.sock\"},\n" ROUTES,
+      "t.jsonc:4:22: error: admin.address: \"unix:run/a.sock\" is no absolute path of a socket; "
+      "write it "
+      "like \"unix:/run/jwtgate/admin.sock\", at most 107 bytes of path" },
+    { HEAD "\"admin\": {\"address\": \"unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+           "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"},\n" ROUTES,
+      "t.jsonc:4:22: error: admin.address: \"unix:/xxx" },
+    { "{\"version\": 1,\n\"listeners\": {\"l\": {\"address\": \"unix:/run/a.sock\"}},\n" UPSTREAMS
+          ROUTES,
+      "t.jsonc:2:32: error: listeners.l.address: \"unix:/run/a.sock\" is not an IP address and a "
+      "port; "
+      "write it like \"0.0.0.0:8080\" or \"[::]:8080\"" },
     { HEAD "\"server\": {\"trusted_proxies\": [\"all\"]},\n" ROUTES,
       "t.jsonc:4:32: error: server.trusted_proxies: is not a network; write it like "
       "\"10.0.0.0/8\"" },
