@@ -446,7 +446,7 @@ def test_the_token_may_be_in_a_file(start, backend, scratch):
     ({"env": "NOT_SET_AT_ALL"}, 0o600, "NOT_SET_AT_ALL is not set"), ({"file": "t"}, 0o644, "others can read"),
     ({"file": "missing"}, 0o600, "No such file"), ({}, 0o600, "neither or both"),
     ({"env": "TEST_SECRET", "file": "t"}, 0o600, "neither or both"), ({"file": "short"}, 0o600, "16 to 512"),
-    ({"file": "empty"}, 0o600, "is empty"), ({"file": "blank"}, 0o600, "16 to 512"), ({"file": "."}, 0o700, "not a file")])
+    ({"file": "empty"}, 0o600, "is empty"), ({"file": "blank"}, 0o600, "16 to 512"), ({"file": "."}, 0o700, "not a regular file")])
 def test_bad_tokens_are_explained(scratch, backend, source, mode, message):
     for name, text in (("t", ADMIN_TOKEN), ("short", "short"), ("empty", "\n"), ("blank", "a token with blanks")):
         (scratch / name).write_text(text)
