@@ -13,5 +13,3 @@
  * ERR_NO_MEMORY. */
 int json_format(struct arena *arena, struct slice text, const struct json_limits *limits,
                 struct json_error *ret_error, struct slice *ret) MUST_CHECK;
-/* Equal in types, names, texts and order. */
-bool json_same(const struct json *a, const struct json *b);

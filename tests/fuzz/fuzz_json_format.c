@@ -4,6 +4,22 @@
 
 #include "tests/fuzz/fuzz.h"
 
+/* Equal in types, names, texts and order. */
+static bool is_same(const struct json *a, const struct json *b)
+{
+    if (a->type != b->type || a->boolean != b->boolean || a->count != b->count ||
+        !slice_eq(a->key, b->key) || !slice_eq(a->text, b->text)) {
+        return false;
+    }
+    const struct json *x = a->child, *y = b->child;
+
+    while (x != NULL && y != NULL && is_same(x, y)) {
+        x = x->next;
+        y = y->next;
+    }
+    return x == NULL && y == NULL;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct json_limits limits = json_limits_config;
@@ -18,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (err == 0) {
         limits.max_bytes = 1u << 30;
         const struct json *after = json_parse(&arena, once, &limits, NULL);
-        require(after != NULL && json_same(before, after));
+        require(after != NULL && is_same(before, after));
         require(json_format(&arena, once, &limits, NULL, &twice) == 0 && slice_eq(once, twice));
     }
     arena_done(&arena);
