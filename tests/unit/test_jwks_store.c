@@ -459,21 +459,37 @@ START_TEST(a_copy_that_is_too_old_or_no_set_is_not_used)
 }
 END_TEST
 
+static bool copy_is(const char *text)
+{
+    char *path = copy_path();
+    struct disk_text copy = { 0 };
+    bool is = disk_load(path, 4096, &copy) == 0 &&
+              slice_eq(slice_of(copy.ptr, copy.len), slice_str(text));
+
+    free(copy.ptr);
+    free(path);
+    return is;
+}
+
+START_TEST(changed_keys_replace_the_copy)
+{
+    put_copy(KEYS_A_AND_B, 30);
+    jf_watch("corp", &heard);
+    JF_UNTIL(copy_is(KEYS_A));
+}
+END_TEST
+
 /* The time of the file is when the server last confirmed it. */
 START_TEST(a_confirmed_copy_gets_a_new_time)
 {
-    put_copy(KEYS_A, 90);
+    put_copy(KEYS_A " ", 90); /* the same keys, other bytes */
     struct jwks_watch *watch = jf_watch("corp", &heard);
     int64_t before = copy_time();
 
     JF_UNTIL(jwks_watch_is_current(watch));
+    jf_settle();
     ck_assert_int_ge(copy_time(), before + 89);
-    char *path = copy_path();
-    struct disk_text copy;
-    ck_assert_int_eq(disk_load(path, 4096, &copy), 0);
-    ck_assert(slice_eq(slice_of(copy.ptr, copy.len), SLICE(KEYS_A)));
-    free(copy.ptr);
-    free(path);
+    ck_assert(copy_is(KEYS_A " ")); /* touched, not written */
 }
 END_TEST
 
@@ -504,6 +520,7 @@ int main(void)
     tcase_add_test(tc, the_age_of_keys_on_disk_counts);
     tcase_add_loop_test(tc, a_copy_that_is_too_old_or_no_set_is_not_used, 0,
                         (int)(sizeof(no_copies) / sizeof(no_copies[0])));
+    tcase_add_test(tc, changed_keys_replace_the_copy);
     tcase_add_test(tc, a_confirmed_copy_gets_a_new_time);
     return jwks_fixture_run(tc);
 }
