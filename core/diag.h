@@ -58,9 +58,3 @@ void diag_syntax(struct diag *diag, int file, const struct json_error *error);
 void diag_print(const struct diag *diag, FILE *out);
 /* Array of {file, line, column, severity, rule, path, message, remedy}. */
 void diag_print_json(const struct diag *diag, FILE *out);
-
-/* Is it the name of a key whose value must not be shown? */
-bool diag_is_secret_name(struct slice name);
-
-/* The nearest of `names` by edit distance (at most 1/3 of its length, at least 1), or NULL. */
-const char *diag_nearest(struct slice word, const char *const *names, size_t count);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/options.h"
 
+#include "core/nearest.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -658,7 +660,7 @@ static void check_keys(const struct option_context *ctx, const struct option *ta
         if (known) {
             continue;
         }
-        const char *nearest = diag_nearest(member->key, names, count);
+        const char *nearest = nearest_name(member->key, names, count);
         const char *remedy =
             nearest == NULL ? NULL : arena_printf(ctx->arena, "did you mean \"%s\"?", nearest);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The effective configuration as text, by the tables that read it. */
+#include "core/diag_excerpt.h"
 #include "core/options.h"
 
 #include <stdlib.h>

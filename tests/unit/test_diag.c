@@ -113,68 +113,6 @@ START_TEST(the_json_form_has_all_fields)
 }
 END_TEST
 
-static const struct {
-    const char *text;
-    uint32_t line;
-    const char *secret; /* must not be seen */
-    const char *seen;   /* must be seen */
-} excerpts[] = {
-    { "{\"secret\": \"hunter2\", \"x\": 1}", 1, "hunter2", "\"x\": 1" },
-    { "{\"secret\":\n  \"hunter2\"}", 2, "hunter2", "*********" },
-    { "{\"sekret\": \"hunter2\"}", 1, "hunter2", "sekret" },
-    { "{\"PASSWORD\" : \"a\\\"hunter2\"}", 1, "hunter2", "PASSWORD" },
-    { "{\"secret\": {\"value\": \"hunter2\"}}", 1, "hunter2", "value" },
-    { "{\"secret\": [\"a\", \"hunter2\"]}", 1, "hunter2", "[" },
-    { "{\"secret\": {\"env\": \"NAME\"}}", 1, "hunter2", "\"NAME\"" },
-    { "{\"secret\": /* \" */ \"hunter2\"}", 1, "hunter2", "secret" },
-    { "{\"secret\": /*/ \" */ \"hunter2\"}", 1, "hunter2", "secret" },
-    { "{\"secret\": \"hunter2", 1, "hunter2", "secret" },
-    { "{\"secret\": 1234567}", 1, "1234567", "secret" },
-    { "{\"keys\": [{\"kty\": \"oct\", \"k\": \"hunter2\"}]}", 1, "hunter2", "\"oct\"" },
-    { "{\"p\": {\"a\": \"shown\"}}", 1, "hunter2", "\"shown\"" },
-    { "{\"client_token\": \"hunter2\"}", 1, "hunter2", "client_token" },
-};
-
-START_TEST(excerpts_do_not_show_secrets)
-{
-    struct json where = { .type = JSON_NULL, .line = excerpts[_i].line, .column = 1 };
-    char *text = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
-
-    ck_assert_int_eq(diag_add_file(&diag, "f", slice_str(excerpts[_i].text)), 0);
-    diag_at(&diag, DIAG_ERROR, &where, "", NULL, "x");
-    diag_print(&diag, out);
-    fclose(out);
-    ck_assert_msg(strstr(text, excerpts[_i].secret) == NULL, "%s", text);
-    ck_assert_msg(strstr(text, excerpts[_i].seen) != NULL, "%s", text);
-    free(text);
-}
-END_TEST
-
-START_TEST(a_long_line_is_cut_around_the_place)
-{
-    char line[1000];
-    struct json where = { .type = JSON_NULL, .line = 1, .column = 500, .end_line = 1 };
-    char *text = NULL;
-    size_t len = 0;
-
-    memset(line, 'a', sizeof(line) - 1);
-    line[sizeof(line) - 1] = '\0';
-    line[499] = 'X';
-    where.end_column = 900;
-    ck_assert_int_eq(diag_add_file(&diag, "f", slice_str(line)), 0);
-    diag_at(&diag, DIAG_ERROR, &where, "", NULL, "x");
-    FILE *out = open_memstream(&text, &len);
-
-    diag_print(&diag, out);
-    fclose(out);
-    ck_assert_ptr_nonnull(strchr(text, 'X'));
-    ck_assert_uint_lt(len, 500);
-    free(text);
-}
-END_TEST
-
 START_TEST(a_place_outside_of_the_text_has_no_excerpt)
 {
     struct json where = { .type = JSON_NULL, .line = 7, .column = 9 };
@@ -192,35 +130,6 @@ START_TEST(an_error_without_a_place_names_the_first_file)
 }
 END_TEST
 
-static const struct {
-    const char *word;
-    const char *nearest;
-} nearest[] = {
-    { "audience", "audiences" },
-    { "isuer", "issuer" },
-    { "kyes", "keys" },
-    { "issuer", "issuer" },
-    { "completely", NULL },
-    { "x", NULL },
-    { "", NULL },
-    { "key", "keys" },
-    { "algoritms", "algorithms" },
-};
-
-START_TEST(the_nearest_name_is_found_only_when_it_is_near)
-{
-    const char *const names[] = { "issuer", "audiences", "keys", "algorithms" };
-    const char *found = diag_nearest(slice_str(nearest[_i].word), names, 4);
-
-    if (nearest[_i].nearest == NULL) {
-        ck_assert_ptr_null(found);
-    } else {
-        ck_assert_ptr_nonnull(found);
-        ck_assert_str_eq(found, nearest[_i].nearest);
-    }
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("diag");
@@ -231,13 +140,8 @@ int main(void)
     tcase_add_test(tc, a_warning_shows_its_rule_and_changes_no_count_of_errors);
     tcase_add_test(tc, at_most_twenty_are_kept_and_errors_displace_warnings);
     tcase_add_test(tc, the_json_form_has_all_fields);
-    tcase_add_loop_test(tc, excerpts_do_not_show_secrets, 0,
-                        (int)(sizeof(excerpts) / sizeof(excerpts[0])));
-    tcase_add_test(tc, a_long_line_is_cut_around_the_place);
     tcase_add_test(tc, a_place_outside_of_the_text_has_no_excerpt);
     tcase_add_test(tc, an_error_without_a_place_names_the_first_file);
-    tcase_add_loop_test(tc, the_nearest_name_is_found_only_when_it_is_near, 0,
-                        (int)(sizeof(nearest) / sizeof(nearest[0])));
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
 
