@@ -115,7 +115,9 @@ static void setup(void)
                                             .max_staleness_ms = 2000,
                                             .resync_interval_ms = 3600000 };
     ck_assert_int_eq(redis_read_url(slice_str(server.url), &options.redis.address), 0);
-    writer = redis_new(loop, NULL, &options.redis, &no_ops, NULL);
+    struct redis_options patient = options.redis; /* of a client that is not under test */
+    patient.command_timeout_ms = 5000;
+    writer = redis_new(loop, NULL, &patient, &no_ops, NULL);
     ck_assert_ptr_nonnull(writer);
 }
 
