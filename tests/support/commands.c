@@ -90,6 +90,11 @@ void expect_command(const char *words, const char *input, int code, const char *
                   err, command_err);
 }
 
+void write_guarded_config(void)
+{
+    write_file("t.jsonc", HEAD PROVIDER GUARDED);
+}
+
 const char *read_file_text(const char *name)
 {
     static char text[65536];

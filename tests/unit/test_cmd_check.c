@@ -6,24 +6,9 @@
 
 #include "tests/support/commands.h"
 
-#define PROVIDER                                                                                   \
-    "\"providers\": {\"p\": {\"issuer\": \"https://i.test/\", \"audiences\": [\"a\"],\n"           \
-    "\"algorithms\": [\"HS256\"], \"max_lifetime\": \"1h\", \"keys\": [{\"kid\": \"k1\", "         \
-    "\"secret\": "                                                                                 \
-    "{\"env\": \"JWTGATE_HS256_SECRET\"}}]}},\n"
-#define GUARDED                                                                                    \
-    "\"routes\": {\"r\": {\"match\": {\"path_prefix\": \"/orders\"}, \"upstream\": \"u\", "        \
-    "\"auth\": "                                                                                   \
-    "{\"provider\": \"p\", \"scopes\": [\"read\"]}}}}\n"
-
-static void write_config(void)
-{
-    write_file("t.jsonc", HEAD PROVIDER GUARDED);
-}
-
 START_TEST(a_good_file_is_counted)
 {
-    write_config();
+    write_guarded_config();
     expect_command("check -c t.jsonc", NULL, EXIT_YES, NULL,
                    "t.jsonc: ok: 1 listener, 1 upstream, 1 route\n");
     expect_command("check --quiet -c t.jsonc", NULL, EXIT_YES, NULL, NULL);
@@ -91,7 +76,7 @@ END_TEST
 
 START_TEST(the_effective_configuration_has_no_secret)
 {
-    write_config();
+    write_guarded_config();
     expect_command("check --print -c t.jsonc", NULL, EXIT_YES, "<env JWTGATE_HS256_SECRET>", NULL);
     ck_assert_ptr_null(strstr(command_out, "0123456789"));
 }

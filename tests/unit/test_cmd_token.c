@@ -5,28 +5,13 @@
 
 #include "tests/support/commands.h"
 
-#define PROVIDER                                                                                   \
-    "\"providers\": {\"p\": {\"issuer\": \"https://i.test/\", \"audiences\": [\"a\"],\n"           \
-    "\"algorithms\": [\"HS256\"], \"max_lifetime\": \"1h\", \"keys\": [{\"kid\": \"k1\", "         \
-    "\"secret\": "                                                                                 \
-    "{\"env\": \"JWTGATE_HS256_SECRET\"}}]}},\n"
-#define GUARDED                                                                                    \
-    "\"routes\": {\"r\": {\"match\": {\"path_prefix\": \"/orders\"}, \"upstream\": \"u\", "        \
-    "\"auth\": "                                                                                   \
-    "{\"provider\": \"p\", \"scopes\": [\"read\"]}}}}\n"
-
-static void write_config(void)
-{
-    write_file("t.jsonc", HEAD PROVIDER GUARDED);
-}
-
 static char token[4096];
 
 static void issue(const char *more)
 {
     char words[256];
 
-    write_config();
+    write_guarded_config();
     snprintf(words, sizeof(words), "token issue --provider p -c t.jsonc%s", more);
     expect_command(words, NULL, EXIT_YES, "ey", NULL);
     snprintf(token, sizeof(token), "%.4000s", command_out);
@@ -73,7 +58,7 @@ END_TEST
 
 START_TEST(routes_tell_what_is_open_to_whom)
 {
-    write_config();
+    write_guarded_config();
     expect_command("routes -c t.jsonc", NULL, EXIT_YES, "/orders", NULL);
     ck_assert_ptr_nonnull(strstr(command_out, "https://i.test/"));
     write_file("t.jsonc", HEAD ROUTES);
