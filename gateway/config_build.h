@@ -82,13 +82,18 @@ bool config_unix_address_of(struct slice text, struct sockaddr_storage *ret, soc
 
 /* config_route.c: routes with their chains; the tops of the plugins must have been read. */
 void config_read_routes(struct config_loader *loader);
-int config_build_service_routes(struct config_loader *loader);
-/* The paths that plugins answer by themselves; their tops must be ready. */
-int config_build_endpoints(struct config_loader *loader);
+/* One more plugin at the end of the route's chain, which has room for it. */
+void config_add_link(struct config_route *route, struct config_link *chain,
+                     const struct config *config, unsigned plugin_index, const void *link_config);
 /* The keys of a route: the gateway's and the plugins', for printing; NULL: no memory. */
 const struct option *config_route_print_table(struct config_loader *loader);
 /* "a, b, c" of the names (at most 10), for messages. */
 const char *config_upstream_names(struct config_loader *loader);
+
+/* config_endpoints.c: the chains of the gateway's own listeners. */
+int config_build_service_routes(struct config_loader *loader);
+/* The paths that plugins answer by themselves; their tops must be ready. */
+int config_build_endpoints(struct config_loader *loader);
 
 /* config_load.c: the keys at the top, with those of plugins and routes, for printing; NULL: no memory. */
 const struct option *config_print_table(struct config_loader *loader);
