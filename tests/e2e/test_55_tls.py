@@ -453,7 +453,7 @@ def waiting_clients(gateway, port, context, count):
 
     def ask_one():
         try:
-            with TlsClient(port, context, timeout=15) as client:
+            with TlsClient(port, context, timeout=60) as client:
                 response = client.ask(get("/"))
                 answers.append((response.status, response.get("Connection")))
         except (OSError, EOFError) as error:

@@ -36,7 +36,7 @@ def test_commands_ask_it(start, backend, scratch, path):
     config = on_socket(with_token(backend, scratch), path)
     gateway = start(config)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
-    assert f"listening listener=admin address=unix:{path}" in gateway.log()
+    gateway.logged(f"listening listener=admin address=unix:{path}")
     for arguments in (["-c", gateway.file], ["--address", f"unix:{path}"]):
         done = jwtgate("status", *arguments)
         assert done.returncode == 0 and "public" in done.stdout, done
@@ -46,7 +46,7 @@ def test_commands_ask_it(start, backend, scratch, path):
     assert (done.returncode, done.stdout) == (0, "nothing has changed\n")
     done = jwtgate("stop", "-c", gateway.file)
     assert (done.returncode, done.stdout) == (0, "stopped\n"), done
-    assert gateway.process.wait(10) == 0
+    assert gateway.process.wait(30) == 0
     assert not path.exists()
     done = jwtgate("status", "-c", gateway.file)
     assert done.returncode == 3 and f"no answer from {path}" in done.stderr, done
@@ -79,7 +79,7 @@ def test_what_is_not_ours_stays(start, backend, path, what):
         else:
             path.write_text("precious")
         gateway = start(on_socket(config_for(backend), path), wait=False)
-        assert gateway.process.wait(10) == 1
+        assert gateway.process.wait(30) == 1
         assert "cannot listen listener=admin" in gateway.log() and "Address already in use" in gateway.log()
         gateway.process = None
         assert path.read_text() == "precious" if what == "file" else listens(path)
@@ -90,11 +90,11 @@ def test_it_outlives_an_upgrade(start, backend, path):
     gateway = start(on_socket(config_for(backend, server={"workers": 2}), path))
     inode = path.stat().st_ino
     for _ in range(2):
-        assert gateway.upgrade().wait(10) == 0
+        assert gateway.upgrade().wait(30) == 0
         assert path.stat().st_ino == inode
         assert gateway.admin("/readyz")[0] == 200
     gateway.signal(signal.SIGTERM)
-    assert gateway.process.wait(10) == 0
+    assert gateway.process.wait(30) == 0
     assert not path.exists()
 
 
