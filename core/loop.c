@@ -4,32 +4,17 @@
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/mailbox.h"
+#include "core/timer_heap.h"
 
 #include <event2/event.h>
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
-#define LOOP_KEEP_BLOCKS  256u /* 4 MiB of free blocks stay with the thread */
-#define LOOP_CALL_ROUNDS  8u   /* calls that defer calls: this often in one turn */
-#define TIMERS_FIRST_SIZE 64u
-
-struct mail {
-    struct mail *next;
-    void (*fn)(void *arg);
-    void *arg;
-};
-
-struct mailbox {
-    pthread_mutex_t lock;
-    struct mail *first, *last;
-    struct event *event;
-    int fd;
-};
+#define LOOP_KEEP_BLOCKS 256u /* 4 MiB of free blocks stay with the thread */
+#define LOOP_CALL_ROUNDS 8u   /* calls that defer calls: this often in one turn */
 
 struct loop_signal {
     struct loop_signal *next;
@@ -49,9 +34,8 @@ struct loop {
     uint64_t lag_us;
     atomic_bool stop;
 
-    /* timers: a binary heap by armed_ms, and one event for its top */
-    struct loop_timer **timers;
-    size_t timer_count, timer_capacity;
+    /* timers, and one event for the earliest */
+    struct timer_heap timers;
     struct event *timer_event;
     uint64_t timer_event_ms; /* what timer_event is set to; 0: not set */
     bool timers_running;
@@ -61,6 +45,7 @@ struct loop {
     struct loop_grave *graves;
 
     struct mailbox mailbox;
+    struct loop_watch mailbox_watch;
     bool in_turn;
     struct loop_signal *signals;
 };
@@ -77,166 +62,21 @@ void loop_turn_begin(struct loop *loop)
 
 /* --- mailbox --- */
 
-static void mailbox_wake(struct mailbox *box)
+static void mailbox_on_readable(struct loop_watch *watch)
 {
-    uint64_t one = 1;
-
-    /* EAGAIN means that the counter is full: it is readable, which is all we want. */
-    while (write(box->fd, &one, sizeof(one)) < 0 && errno == EINTR) {
-    }
-}
-
-static void mailbox_on_event(evutil_socket_t fd, short what, void *arg)
-{
-    struct loop *loop = (struct loop *)arg;
-    struct mailbox *box = &loop->mailbox;
-    uint64_t count;
-
-    loop_turn_begin(loop);
-    while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR) {
-    }
-
-    pthread_mutex_lock(&box->lock);
-    struct mail *mail = box->first;
-    box->first = box->last = NULL;
-    pthread_mutex_unlock(&box->lock);
-
-    while (mail != NULL) {
-        struct mail *next = mail->next;
-        mail->fn(mail->arg);
-        free(mail);
-        mail = next;
-    }
-}
-
-static int mailbox_open(struct loop *loop)
-{
-    struct mailbox *box = &loop->mailbox;
-
-    box->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (box->fd < 0) {
-        return ERR_IO;
-    }
-    box->event = event_new(loop->base, box->fd, EV_READ | EV_PERSIST, mailbox_on_event, loop);
-    if (box->event == NULL || event_add(box->event, NULL) != 0) {
-        return ERR_NO_MEMORY;
-    }
-    return 0;
-}
-
-static void mailbox_close(struct mailbox *box)
-{
-    if (box->event != NULL) {
-        event_free(box->event);
-    }
-    if (box->fd >= 0) {
-        close(box->fd);
-    }
-    while (box->first != NULL) {
-        struct mail *next = box->first->next;
-        free(box->first);
-        box->first = next;
-    }
-    pthread_mutex_destroy(&box->lock);
+    mailbox_run(&watch->loop->mailbox);
 }
 
 bool loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
 {
-    struct mailbox *box = &loop->mailbox;
-    struct mail *mail = (struct mail *)malloc(sizeof(*mail));
-
-    if (mail == NULL) {
-        return false;
-    }
-    *mail = (struct mail){ .fn = fn, .arg = arg };
-
-    pthread_mutex_lock(&box->lock);
-    bool was_empty = box->first == NULL;
-    if (was_empty) {
-        box->first = mail;
-    } else {
-        box->last->next = mail;
-    }
-    box->last = mail;
-    /* Inside the lock: the loop cannot have taken the mail, and be gone, before we wake it. */
-    if (was_empty) {
-        mailbox_wake(box);
-    }
-    pthread_mutex_unlock(&box->lock);
-    return true;
+    return mailbox_post(&loop->mailbox, fn, arg);
 }
 
 /* --- timers --- */
 
-static void timer_put(struct loop *loop, struct loop_timer *timer, size_t at)
-{
-    loop->timers[at] = timer;
-    timer->heap_index = at;
-}
-
-static void timer_sift_up(struct loop *loop, struct loop_timer *timer, size_t at)
-{
-    while (at > 0) {
-        size_t above = (at - 1) / 2;
-        if (loop->timers[above]->armed_ms <= timer->armed_ms) {
-            break;
-        }
-        timer_put(loop, loop->timers[above], at);
-        at = above;
-    }
-    timer_put(loop, timer, at);
-}
-
-static void timer_sift_down(struct loop *loop, struct loop_timer *timer, size_t at)
-{
-    for (;;) {
-        size_t below = 2 * at + 1;
-        if (below >= loop->timer_count) {
-            break;
-        }
-        if (below + 1 < loop->timer_count &&
-            loop->timers[below + 1]->armed_ms < loop->timers[below]->armed_ms) {
-            below++;
-        }
-        if (timer->armed_ms <= loop->timers[below]->armed_ms) {
-            break;
-        }
-        timer_put(loop, loop->timers[below], at);
-        at = below;
-    }
-    timer_put(loop, timer, at);
-}
-
-static int timers_reserve(struct loop *loop)
-{
-    if (loop->timer_count < loop->timer_capacity) {
-        return 0;
-    }
-
-    size_t capacity = loop->timer_capacity == 0 ? TIMERS_FIRST_SIZE : 2 * loop->timer_capacity;
-    struct loop_timer **timers =
-        (struct loop_timer **)reallocarray(loop->timers, capacity, sizeof(*timers));
-    if (timers == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    loop->timers = timers;
-    loop->timer_capacity = capacity;
-    return 0;
-}
-
 int loop_timer_reserve(struct loop *loop, struct loop_timer *timer)
 {
-    if (timer->armed_ms != 0) {
-        return 0;
-    }
-
-    int err = timers_reserve(loop);
-    if (err < 0) {
-        return err;
-    }
-    timer->armed_ms = UINT64_MAX;
-    timer_sift_up(loop, timer, loop->timer_count++);
-    return 0;
+    return timer->armed_ms != 0 ? 0 : timer_heap_add(&loop->timers, timer, UINT64_MAX);
 }
 
 int loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ms)
@@ -254,8 +94,7 @@ int loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadlin
     }
     timer->deadline_ms = deadline_ms;
     if (deadline_ms < timer->armed_ms) {
-        timer->armed_ms = deadline_ms;
-        timer_sift_up(loop, timer, timer->heap_index);
+        timer_heap_move(&loop->timers, timer, deadline_ms);
     }
     return 0;
 }
@@ -263,18 +102,9 @@ int loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadlin
 void loop_timer_remove(struct loop *loop, struct loop_timer *timer)
 {
     timer->deadline_ms = 0;
-    if (timer->armed_ms == 0) {
-        return;
+    if (timer->armed_ms != 0) {
+        timer_heap_remove(&loop->timers, timer);
     }
-
-    size_t at = timer->heap_index;
-    struct loop_timer *last = loop->timers[--loop->timer_count];
-    timer->armed_ms = 0;
-    if (last == timer) {
-        return;
-    }
-    timer_sift_down(loop, last, at);
-    timer_sift_up(loop, last, last->heap_index);
 }
 
 static void loop_note_lag(struct loop *loop, uint64_t us)
@@ -288,8 +118,7 @@ static void loop_note_lag(struct loop *loop, uint64_t us)
 static void timer_fire(struct loop *loop, struct loop_timer *timer, uint64_t now_ms)
 {
     if (timer->deadline_ms > now_ms) {
-        timer->armed_ms = timer->deadline_ms;
-        timer_sift_down(loop, timer, 0);
+        timer_heap_move(&loop->timers, timer, timer->deadline_ms);
         return;
     }
 
@@ -304,10 +133,11 @@ static void timer_fire(struct loop *loop, struct loop_timer *timer, uint64_t now
 static void timers_run(struct loop *loop)
 {
     uint64_t now_ms = clock_ms();
+    struct loop_timer *timer;
 
     loop->timers_running = true;
-    while (loop->timer_count > 0 && loop->timers[0]->armed_ms <= now_ms) {
-        timer_fire(loop, loop->timers[0], now_ms);
+    while ((timer = timer_heap_top(&loop->timers)) != NULL && timer->armed_ms <= now_ms) {
+        timer_fire(loop, timer, now_ms);
     }
     loop->timers_running = false;
 }
@@ -324,7 +154,8 @@ static void timers_on_event(evutil_socket_t fd, short what, void *arg)
 /* Make the loop wake up for the earliest timer.  True: one is due already. */
 static bool timers_arm(struct loop *loop)
 {
-    uint64_t next_ms = loop->timer_count == 0 ? UINT64_MAX : loop->timers[0]->armed_ms;
+    const struct loop_timer *next = timer_heap_top(&loop->timers);
+    uint64_t next_ms = next == NULL ? UINT64_MAX : next->armed_ms;
 
     if (next_ms == UINT64_MAX) {
         return false; /* at worst one idle wake-up */
@@ -462,11 +293,12 @@ struct loop *loop_new(void)
         return NULL;
     }
 
-    loop->mailbox.fd = -1;
-    pthread_mutex_init(&loop->mailbox.lock, NULL);
+    int err = mailbox_open(&loop->mailbox);
+    loop->mailbox_watch.fn = mailbox_on_readable;
     loop->base = base_new();
     loop->pool = block_pool_new(LOOP_KEEP_BLOCKS);
-    if (loop->base == NULL || loop->pool == NULL || mailbox_open(loop) < 0) {
+    if (err < 0 || loop->base == NULL || loop->pool == NULL ||
+        loop_watch_start(loop, &loop->mailbox_watch, loop->mailbox.fd) < 0) {
         loop_free(loop);
         return NULL;
     }
@@ -499,6 +331,7 @@ void loop_free(struct loop *loop)
     if (loop->timer_event != NULL) {
         event_free(loop->timer_event);
     }
+    loop_watch_done(&loop->mailbox_watch);
     mailbox_close(&loop->mailbox);
     graves_free(loop);
     if (loop->base != NULL) {
@@ -507,7 +340,7 @@ void loop_free(struct loop *loop)
         event_base_free(loop->base);
     }
     block_pool_free(loop->pool);
-    free(loop->timers);
+    timer_heap_done(&loop->timers);
     free(loop);
 }
 
