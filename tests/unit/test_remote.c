@@ -229,6 +229,31 @@ START_TEST(who_could_not_be_asked_knows_nothing)
 }
 END_TEST
 
+/* Verdicts under the old keys are of another generation, and what was missing may be there now. */
+START_TEST(new_keys_are_another_generation)
+{
+    struct remote_wait wait = { 0 };
+    enum jwt_reason reason;
+
+    start_process();
+    uint64_t before = keys.generation;
+    later(MIN_REFRESH_MS);
+    ck_assert_int_eq(remote_missed(&remote, SLICE("b"), true), JWT_KID_UNKNOWN);
+    key_server_say("/keys", KEY_SERVER_OK("", KEYS_A_AND_B));
+    ck_assert_int_eq(begin("c", &wait, &reason), GW_WAIT);
+    clock_unset();
+    unsigned woken = fake_host_woken;
+    while (fake_host_woken == woken) {
+        loop_turn(loop, true);
+    }
+    ck_assert(remote_wait_end(&wait));
+    ck_assert_uint_eq(keys.remote->count, 2);
+    ck_assert_uint_ne(keys.generation, before);
+    later(2 * MIN_REFRESH_MS); /* it would still be remembered */
+    expect_wait("b");
+}
+END_TEST
+
 START_TEST(news_that_did_not_reach_all_are_told_again)
 {
     gw.publish_fails = 1;
@@ -254,6 +279,7 @@ int main(void)
     tcase_add_test(tcase, the_answer_ends_all_waits_and_one_fetch_serves_min_refresh);
     tcase_add_test(tcase, a_kid_that_was_missing_is_remembered_for_a_while);
     tcase_add_test(tcase, who_could_not_be_asked_knows_nothing);
+    tcase_add_test(tcase, new_keys_are_another_generation);
     tcase_add_test(tcase, news_that_did_not_reach_all_are_told_again);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
