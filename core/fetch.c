@@ -5,6 +5,7 @@
 #include "core/fetch.h"
 
 #include "core/clock.h"
+#include "core/fetch_response.h"
 #include "core/resolve.h"
 
 #include <curl/curl.h>
@@ -18,15 +19,7 @@
 
 #define MAX_FIELD_BYTES  1024u
 #define RESOLVE_TEXT_MAX 1024u
-#define FIRST_BODY_BYTES 4096u
 #define MAX_NAME_BYTES   256u
-
-enum field { CONTENT_TYPE, CACHE_CONTROL, EXPIRES, DATE, AGE, ETAG, LAST_MODIFIED, FIELDS };
-
-static const struct slice field_names[FIELDS] = {
-    { "content-type", 12 }, { "cache-control", 13 }, { "expires", 7 },        { "date", 4 },
-    { "age", 3 },           { "etag", 4 },           { "last-modified", 13 },
-};
 
 struct fetcher {
     struct loop *loop;
@@ -51,13 +44,9 @@ struct fetch {
     unsigned port;
     fetch_fn *fn;
     void *arg;
-    int err;            /* known before curl says so */
-    bool head_is_whole; /* the empty line has come: curl would take a head that was cut */
+    int err; /* known before curl says so */
     char detail[CURL_ERROR_SIZE];
-
-    char *body;
-    size_t body_len, body_size, max_bytes;
-    char *fields[FIELDS];
+    struct fetch_response response;
 };
 
 struct fetch_socket {
@@ -85,10 +74,7 @@ static void fetch_free(struct fetch *fetch)
     loop_timer_remove(fetcher->loop, &fetch->timer);
     curl_slist_free_all(fetch->request_fields);
     curl_slist_free_all(fetch->resolved);
-    for (unsigned i = 0; i < FIELDS; i++) {
-        free(fetch->fields[i]);
-    }
-    free(fetch->body);
+    fetch_response_done(&fetch->response);
     free(fetch);
 }
 
@@ -99,7 +85,7 @@ static int fetch_error(const struct fetch *fetch, CURLcode code)
     }
     /* NOLINTNEXTLINE: most codes are one thing to us. */
     switch ((int)code) {
-    case CURLE_OK: return fetch->head_is_whole ? 0 : ERR_IO;
+    case CURLE_OK: return fetch->response.head_is_whole ? 0 : ERR_IO;
     case CURLE_OUT_OF_MEMORY: return ERR_NO_MEMORY;
     case CURLE_OPERATION_TIMEDOUT: return ERR_TIMEOUT;
     case CURLE_COULDNT_RESOLVE_HOST: return ERR_RESOLVE;
@@ -125,14 +111,7 @@ static void fetch_end(struct fetch *fetch, int err)
     } else {
         curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
         answer.status = (unsigned)status;
-        answer.body = slice_of(fetch->body == NULL ? "" : fetch->body, fetch->body_len);
-        answer.content_type = slice_str(fetch->fields[CONTENT_TYPE]);
-        answer.cache_control = slice_str(fetch->fields[CACHE_CONTROL]);
-        answer.expires = slice_str(fetch->fields[EXPIRES]);
-        answer.date = slice_str(fetch->fields[DATE]);
-        answer.age = slice_str(fetch->fields[AGE]);
-        answer.etag = slice_str(fetch->fields[ETAG]);
-        answer.last_modified = slice_str(fetch->fields[LAST_MODIFIED]);
+        fetch_response_answer(&fetch->response, &answer);
     }
     fetch->fn(fetch->arg, &answer);
     fetch_free(fetch);
@@ -302,68 +281,16 @@ static size_t fetch_on_body(char *data, size_t size, size_t count, void *arg)
     struct fetch *fetch = arg;
     size_t len = size * count; /* size is 1 */
 
-    if (len > fetch->max_bytes - fetch->body_len) {
-        fetch->err = ERR_TOO_BIG;
-        return 0; /* ends the transfer */
-    }
-    if (fetch->body_len + len > fetch->body_size) {
-        size_t wanted = fetch->body_size == 0 ? FIRST_BODY_BYTES : 2u * fetch->body_size;
-        char *larger;
-
-        wanted = wanted < fetch->body_len + len ? fetch->body_len + len : wanted;
-        larger = realloc(fetch->body, wanted);
-        if (larger == NULL) {
-            fetch->err = ERR_NO_MEMORY;
-            return 0;
-        }
-        fetch->body = larger;
-        fetch->body_size = wanted;
-    }
-    memcpy(fetch->body + fetch->body_len, data, len);
-    fetch->body_len += len;
-    return len;
+    fetch->err = fetch_response_body(&fetch->response, slice_of(data, len));
+    return fetch->err == 0 ? len : 0; /* 0 ends the transfer */
 }
 
-static struct slice trim(struct slice text)
+static size_t fetch_on_line(char *data, size_t size, size_t count, void *arg)
 {
-    while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
-        text = slice_skip(text, 1);
-    }
-    while (text.len > 0 && strchr(" \t\r\n", text.ptr[text.len - 1]) != NULL) {
-        text.len--;
-    }
-    return text;
-}
-
-static void fetch_keep_field(struct fetch *fetch, struct slice name, struct slice value)
-{
-    for (unsigned i = 0; i < FIELDS; i++) {
-        if (value.len > MAX_FIELD_BYTES || !slice_eq_nocase(name, field_names[i])) {
-            continue;
-        }
-        free(fetch->fields[i]);
-        fetch->fields[i] =
-            strndup(value.ptr, value.len); /* without memory: as if it was not sent */
-    }
-}
-
-static size_t fetch_on_field(char *data, size_t size, size_t count, void *arg)
-{
-    struct slice line = slice_of(data, size * count);
-    const char *colon = memchr(line.ptr, ':', line.len);
     struct fetch *fetch = arg;
 
-    if (slice_starts_with(line, SLICE("HTTP/"))) {
-        fetch->head_is_whole = false; /* 1xx heads come before */
-    } else if (trim(line).len == 0) {
-        fetch->head_is_whole = true;
-    }
-    if (colon != NULL) {
-        size_t name_len = (size_t)(colon - line.ptr);
-
-        fetch_keep_field(fetch, slice_of(line.ptr, name_len), trim(slice_skip(line, name_len + 1)));
-    }
-    return line.len;
+    fetch_response_line(&fetch->response, slice_of(data, size * count));
+    return size * count;
 }
 
 static bool url_has(CURLU *parts, CURLUPart what)
@@ -498,7 +425,7 @@ static bool fetch_set_options(struct fetch *fetch, const struct fetch_options *o
     SET(CURLOPT_USERAGENT, "jwtgate");
     SET(CURLOPT_WRITEFUNCTION, fetch_on_body);
     SET(CURLOPT_WRITEDATA, (void *)fetch);
-    SET(CURLOPT_HEADERFUNCTION, fetch_on_field);
+    SET(CURLOPT_HEADERFUNCTION, fetch_on_line);
     SET(CURLOPT_HEADERDATA, (void *)fetch);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
@@ -620,7 +547,7 @@ struct fetch *fetch_start(struct fetcher *fetcher, const struct fetch_options *o
     fetch->start_ms = clock_ms();
     fetch->fn = fn;
     fetch->arg = arg;
-    fetch->max_bytes = options->max_bytes;
+    fetch->response.max_bytes = options->max_bytes;
     fetch->timer.fn = fetch_on_timer;
     fetch->next = fetcher->first;
     fetch->at = &fetcher->first;
