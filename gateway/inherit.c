@@ -256,8 +256,7 @@ void inherit_done(struct inherit *inherit)
 {
     inherit_close_rest(inherit);
     free(inherit->sockets);
-    if (inherit->parent_fd >= 0) {
-        close(inherit->parent_fd);
-    }
+    /* The pipe stays open to the end of the process: its end tells the parent that this one is gone, and the log
+     * has to say why first. */
     *inherit = (struct inherit){ .parent_fd = -1 };
 }
