@@ -72,7 +72,7 @@ def mutations(config):
 # What the schema cannot know, by what `check` says then.
 BEYOND = {
     "a name that is defined elsewhere": r'^[\w.\[\]]+: no (provider|upstream) "',
-    "what another key makes necessary": r'"upstream" is missing|nothing says where they are kept|"url" is missing',
+    "what another key makes necessary": r'"upstream" is missing|nothing says where they are kept|needs a place: server|"url" is missing',
     "an address": r"is not an IP address and a port|is not a host and a port|is not a network|is not the address of a redis server|is no https address$",
     "the environment": r"the environment variable \w* is not set$",
     "a host": r'" is not a host$',
