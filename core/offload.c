@@ -2,13 +2,11 @@
 #include "core/offload.h"
 
 #include "core/log.h"
+#include "core/priority.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 struct offload {
     pthread_mutex_t mutex;
@@ -46,39 +44,22 @@ static struct offload_job *take_job(struct offload *offload)
     return job;
 }
 
-/* A thread of this priority has a tenth of a loop's weight, and its turns are short: a loop that wakes up runs at
- * once (from Linux 6.12 on; between 6.6 and that at the next tick).  Beside loops or other programs that never rest
- * it still gets on: a hash of 0.3 s is made within the 10 s that a request may wait.  By SCHED_IDLE it would not be. */
-static void give_way(void)
-{
-    const struct { /* sched_setattr(2), which the C library does not have yet */
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t turn_ns, deadline_ns, period_ns;
-    } attributes = {
-        .size = sizeof(attributes), .policy = SCHED_OTHER, .nice = 10, .turn_ns = 100000
-    };
-
-    if (syscall(SYS_sched_setattr, gettid(), &attributes, 0) != 0) {
-        log_debug("offload", "jobs run with the priority of everything else");
-    }
-}
-
 static void *run_thread(void *arg)
 {
     struct offload *offload = (struct offload *)arg;
     struct offload_job *job;
 
     if (offload->is_background) {
-        give_way();
+        priority_give_way();
     }
     while ((job = take_job(offload)) != NULL) {
         struct loop *loop = job->loop;
         job->work(job);
         if (!loop_post(loop, hand_back, job)) {
             log_error("offload", "the answer of a job is lost");
+        }
+        if (offload->is_background) {
+            priority_let_others();
         }
     }
     return NULL;

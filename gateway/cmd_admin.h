@@ -18,8 +18,7 @@ enum { CMD_ADMIN_ADDRESS = 0x1000, CMD_ADMIN_TOKEN_FILE };
     CMD_OPTION_CONFIG,                                                                             \
     {                                                                                              \
         .id = CMD_ADMIN_ADDRESS, .name = "address", .value = "ADDRESS",                            \
-        .help = "HOST:PORT or unix:PATH; default: the configuration's",        \
-        .is_long_only = true                                                                       \
+        .help = "HOST:PORT or unix:PATH; default: the configuration's", .is_long_only = true       \
     }
 #define CMD_OPTION_ADMIN_TOKEN                                                                     \
     {                                                                                              \

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/offload.h"
+#include "core/priority.h"
 #include "core/sink.h"
 #include "gateway/gateway_run.h"
 #include "gateway/listener.h"
@@ -108,6 +109,7 @@ static void *gateway_thread(void *arg)
 {
     struct gateway_end *end = arg; /* made before the start: the report cannot fail for memory */
 
+    priority_serve();
     worker_run(end->worker);
     if (!loop_post(end->run->gateway.control->loop, gateway_on_worker_end, end)) {
         free(end); /* the grace timer ends the wait */
