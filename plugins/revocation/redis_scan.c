@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/priority.h"
 #include "plugins/revocation/redis_store_inside.h"
 
 #include <stdio.h>
 
-#define SCAN_COUNT "1000"
+#define SCAN_COUNT "250" /* takes less than a request may wait, here and in Redis */
 #define KEPT_PAGE  1000u
 
 /* ---- what is kept here ---- */
@@ -112,6 +113,7 @@ static void on_page(void *arg, int err, const struct redis_reply *reply)
         return;
     }
     scan_next(store);
+    priority_let_others();
 }
 
 static void scan_next(struct redis_store *store)
