@@ -23,7 +23,7 @@
 struct connection {
     struct connection *next; /* free */
     int fd;
-    uint64_t due_ns; /* of the request under way */
+    uint64_t due_ns; /* of the request under way; 0: none, it is free */
     size_t len;
     char buf[16384];
 };
@@ -61,15 +61,24 @@ static void connect_to(struct connection *connection)
         epoll_ctl(epoll, EPOLL_CTL_ADD, connection->fd, &event) != 0) {
         fail("connect");
     }
+}
+
+static void set_free(struct connection *connection)
+{
+    connection->due_ns = 0;
     connection->next = idle;
     idle = connection;
 }
 
+/* Who is free already stays where it is. */
 static void replace(struct connection *connection)
 {
-    errors++;
     close(connection->fd);
     connect_to(connection);
+    if (connection->due_ns != 0) {
+        errors++;
+        set_free(connection);
+    }
 }
 
 static void send_request(struct connection *connection, uint64_t due_ns)
@@ -111,8 +120,10 @@ static void receive(struct connection *connection)
     }
     non2xx += strncmp(connection->buf, "HTTP/1.1 2", 10) != 0;
     times_us[answered++] = (uint32_t)((now_ns() - connection->due_ns) / 1000);
-    connection->next = idle;
-    idle = connection;
+    set_free(connection);
+    if (strcasestr(connection->buf, "\r\nconnection: close") != NULL) {
+        replace(connection); /* it has had as many requests as one may have */
+    }
 }
 
 static void wait_until(uint64_t end_ns)
@@ -201,6 +212,7 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < numbers[3]; i++) {
         connect_to(&connections[i]);
+        set_free(&connections[i]);
     }
     run(total, rate);
     qsort(times_us, (size_t)answered, sizeof(*times_us), compare);
