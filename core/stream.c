@@ -381,9 +381,6 @@ static void stream_init(struct stream *s, struct loop *loop, int fd, const struc
     buf_init(&s->out, loop_pool(loop));
     event_assign(&s->read_event, loop_base(loop), fd, EV_READ | EV_PERSIST,
                  tls == NULL ? stream_on_read : stream_on_read_tls, s);
-
-    int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* fails on unix sockets */
 }
 
 int stream_open(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops,
@@ -428,6 +425,8 @@ static int stream_start_connect(struct stream *s, struct loop *loop, const struc
         tls_free(tls);
         return err;
     }
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* fails on unix sockets */
 
     stream_init(s, loop, fd, ops, in_max, tls);
     s->connecting = true;

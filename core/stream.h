@@ -55,7 +55,7 @@ struct stream {
     uint64_t bytes_in, bytes_out;
 };
 
-/* Take over a connected, non-blocking `fd`.  On error the caller still owns fd. */
+/* Take over a connected, non-blocking `fd`, of TCP with TCP_NODELAY.  On error the caller still owns fd. */
 int stream_open(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops,
                 size_t in_max) MUST_CHECK;
 /* Start connecting; `connected` or `gone` follows in a later turn.  ERR_TOO_BIG: no descriptor left. */

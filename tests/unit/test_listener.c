@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -72,6 +73,12 @@ START_TEST(a_client_is_accepted_and_answered)
     expect(client, "HTTP/1.1 404 ");
     ck_assert_uint_eq(fx.worker->conn_count, 1);
     ck_assert_uint_eq(fx.worker->conns->listener_index, 0);
+
+    int no_delay = 0;
+    socklen_t len = sizeof(no_delay);
+    int fd = fx.worker->conns->stream.fd;
+    ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &len), 0);
+    ck_assert_int_ne(no_delay, 0); /* from the listening socket */
 }
 END_TEST
 
