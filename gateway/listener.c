@@ -23,6 +23,7 @@
 #define LISTENER_BURST            64u  /* connections taken at one event: others get their turn */
 #define LISTENER_PAUSE_MS         100u /* after a lack of descriptors or memory */
 #define LISTENER_KEPT_DESCRIPTORS 32   /* and a quarter of all */
+#define LISTENER_LOOK_MS          100u /* who leaves looks whether anybody still waits */
 
 struct listener {
     struct listener *next;
@@ -34,7 +35,8 @@ struct listener {
     /* It leaves: only who waits in its queue is still accepted. */
     struct config *last; /* the snapshot that has `config`: a reference; NULL: it does not leave */
     unsigned waiting;    /* so many are still accepted */
-    struct loop_timer late; /* then it closes anyway */
+    uint64_t late_ms;    /* then it closes anyway */
+    struct loop_timer look;
     struct loop_grave grave;
 };
 
@@ -219,7 +221,7 @@ static void listener_end(struct listener *listener)
     loop_watch_done(&listener->watch);
     listening_close(listener->fd);
     listener->fd = -1;
-    loop_timer_remove(loop, &listener->late);
+    loop_timer_remove(loop, &listener->look);
     loop_free_later(loop, &listener->grave, listener, listener_free);
 }
 
@@ -235,13 +237,27 @@ static void listener_close(struct listener *listener)
     worker_listener_gone(listener->worker);
 }
 
-static void listener_on_late(struct loop_timer *timer)
+static bool listener_look_later(struct listener *listener)
+{
+    return loop_timer_set(listener->worker->loop, &listener->look, clock_ms() + LISTENER_LOOK_MS) ==
+           0;
+}
+
+/* The socket may be another process's too.  Where that one has taken them all, no event tells. */
+static void listener_on_look(struct loop_timer *timer)
 {
     struct listener *listener =
-        (struct listener *)(void *)((char *)timer - offsetof(struct listener, late));
+        (struct listener *)(void *)((char *)timer - offsetof(struct listener, look));
+    unsigned queue = listening_queue(listener->fd);
 
-    log_warning("listener", "closed before all who waited were accepted listener=%.*s waiting=%u",
-                SLICE_FMT(listener->config->element.name), listener->waiting);
+    if (queue > 0 && clock_ms() < listener->late_ms && listener_look_later(listener)) {
+        return;
+    }
+    if (queue > 0) {
+        log_warning("listener",
+                    "closed before all who waited were accepted listener=%.*s waiting=%u",
+                    SLICE_FMT(listener->config->element.name), listener->waiting);
+    }
     listener_close(listener);
 }
 
@@ -308,9 +324,6 @@ static void listener_on_event(struct loop_watch *watch)
  * now, it stays for as many as there are. */
 static void listener_leave(struct listener *listener, struct config *config)
 {
-    struct worker *worker = listener->worker;
-    uint64_t grace_ms = config->server.shutdown_grace_ms;
-
     if (listener->last != NULL) {
         return;
     }
@@ -321,8 +334,8 @@ static void listener_leave(struct listener *listener, struct config *config)
         return;
     }
     listener->waiting = listening_queue(listener->fd);
-    if (listener->waiting == 0 ||
-        loop_timer_set(worker->loop, &listener->late, clock_ms() + grace_ms) != 0) {
+    listener->late_ms = clock_ms() + config->server.shutdown_grace_ms;
+    if (listener->waiting == 0 || !listener_look_later(listener)) {
         listener_close(listener);
     }
 }
@@ -356,7 +369,7 @@ static int listener_new(struct worker *worker, const struct config_listener *con
     listener->config = config;
     listener->fd = fd;
     listener->watch.fn = listener_on_event;
-    listener->late.fn = listener_on_late;
+    listener->look.fn = listener_on_look;
     *ret = listener;
     return 0;
 }

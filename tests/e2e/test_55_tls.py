@@ -478,7 +478,7 @@ def queued(port):
 def test_who_waits_for_a_handshake_is_not_lost(start, backend, files, authority, how):
     config = tls_config(backend, entry(files["a"]),
                         server={"workers": 1, "limits": {"tls_handshakes": 8}, "timeouts": {"tls_handshake": "6s"},
-                                "shutdown_grace": "12s"})
+                                "shutdown_grace": "40s"})
     port = int(config["listeners"]["public"]["address"].rsplit(":", 1)[1])
     gateway = start(config)
     silent, threads, answers = waiting_clients(gateway, port, client_context(authority.file), 20)
@@ -504,7 +504,7 @@ def test_who_waits_for_a_handshake_is_not_lost(start, backend, files, authority,
         assert {answer[1] for answer in answers} == {"close"}
         wait_until(gateway.is_refusing, what="the closed socket")
     if how != "removal":
-        assert old.wait(30) == 0
+        assert old.wait(30) == 0  # long before its grace ends: who waited is another's, or answered
     for client in silent:
         client.close()
 
