@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -199,9 +200,13 @@ uint16_t listening_port(int fd)
 
 unsigned listening_queue(int fd)
 {
+    struct pollfd listening = { .fd = fd, .events = POLLIN };
     struct tcp_info info = { .tcpi_unacked = 0 };
     socklen_t len = sizeof(info);
 
+    if (poll(&listening, 1, 0) == 0) {
+        return 0; /* a unix socket tells no more */
+    }
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_unacked
                                                                    : LISTENING_BACKLOG + 1;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The admin listener on a unix socket."""
+import contextlib
 import copy
 import os
 import signal
@@ -96,6 +97,19 @@ def test_it_outlives_an_upgrade(start, backend, path):
     gateway.signal(signal.SIGTERM)
     assert gateway.process.wait(30) == 0
     assert not path.exists()
+
+
+def test_an_upgrade_at_the_limit_of_connections(start, backend, path):
+    """The new process takes who waits: the old one does not stay for its grace to accept them."""
+    become_reaper()
+    gateway = start(on_socket(config_for(backend, server={"workers": 1, "limits": {"connections": 4},
+                                                          "shutdown_grace": "60s"}), path))
+    with contextlib.ExitStack() as clients:
+        for _ in range(6):
+            clients.enter_context(socket.socket(socket.AF_UNIX)).connect(str(path))
+        gateway.logged("at the limit of connections")
+        assert gateway.upgrade().wait(30) == 0
+    assert gateway.admin("/readyz")[0] == 200
 
 
 def test_it_comes_and_goes_with_a_reload(start, backend, path):
