@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,4 +43,43 @@ int file_read(int fd, void *buf, size_t size, size_t *ret_len)
     }
     *ret_len = len;
     return 0;
+}
+
+int file_write(int fd, struct slice content)
+{
+    while (content.len > 0) {
+        ssize_t n = write(fd, content.ptr, content.len);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return ERR_IO;
+        }
+        content = slice_skip(content, (size_t)n);
+    }
+    return fsync(fd) != 0 ? ERR_IO : 0;
+}
+
+int file_open_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == NULL   ? strdup(".")
+                   : slash == path ? strdup("/")
+                                   : strndup(path, (size_t)(slash - path));
+    int fd = folder == NULL ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    free(folder);
+    return fd;
+}
+
+int file_sync_folder(const char *path)
+{
+    int fd = file_open_folder(path);
+    int err = fd < 0 || fsync(fd) != 0 ? ERR_IO : 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return err;
 }

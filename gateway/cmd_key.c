@@ -119,39 +119,6 @@ int cmd_read_jwks(const char *file, struct jwks_set **ret)
 
 /* ---- writing ---- */
 
-static int write_all(int fd, struct slice content)
-{
-    while (content.len > 0) {
-        ssize_t n = write(fd, content.ptr, content.len);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return ERR_IO;
-        }
-        content = slice_skip(content, (size_t)n);
-    }
-    return fsync(fd) != 0 ? ERR_IO : 0;
-}
-
-/* So that the new name itself survives a loss of power. */
-static int sync_folder(const char *file)
-{
-    const char *slash = strrchr(file, '/');
-    char *folder = slash == NULL   ? strdup(".")
-                   : slash == file ? strdup("/")
-                                   : strndup(file, (size_t)(slash - file));
-    int fd = folder == NULL ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int err = fd < 0 || fsync(fd) != 0 ? ERR_IO : 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    free(folder);
-    return err;
-}
-
 int cmd_write_file(const char *file, mode_t mode, struct slice content)
 {
     int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
@@ -159,13 +126,13 @@ int cmd_write_file(const char *file, mode_t mode, struct slice content)
     if (fd < 0) {
         return complain("cannot make", file);
     }
-    int err = fchmod(fd, mode) != 0 ? ERR_IO : write_all(fd, content);
+    int err = fchmod(fd, mode) != 0 ? ERR_IO : file_write(fd, content);
 
     if (close(fd) != 0 && err == 0) {
         err = ERR_IO;
     }
     if (err == 0) {
-        err = sync_folder(file);
+        err = file_sync_folder(file);
     }
     if (err < 0) {
         err = complain("cannot write", file);

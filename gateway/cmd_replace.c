@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/cmd_replace.h"
 
+#include "core/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,24 +18,9 @@ static int complain(const char *what, const char *file)
     return ERR_IO;
 }
 
-static int open_folder(const char *file)
-{
-    const char *slash = strrchr(file, '/');
-    char folder[PATH_MAX];
-    int len = slash == NULL ? snprintf(folder, sizeof(folder), ".")
-                            : snprintf(folder, sizeof(folder), "%.*s",
-                                       slash == file ? 1 : (int)(slash - file), file);
-
-    if (len >= (int)sizeof(folder)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
 int cmd_replace_lock(const char *file)
 {
-    int fd = open_folder(file);
+    int fd = file_open_folder(file);
 
     if (fd >= 0 && flock(fd, LOCK_EX) != 0) {
         close(fd);
@@ -43,22 +30,6 @@ int cmd_replace_lock(const char *file)
         complain("lock the folder of", file);
     }
     return fd;
-}
-
-static int write_all(int fd, struct slice content)
-{
-    while (content.len > 0) {
-        ssize_t n = write(fd, content.ptr, content.len);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return ERR_IO;
-        }
-        content = slice_skip(content, (size_t)n);
-    }
-    return fsync(fd) != 0 ? ERR_IO : 0;
 }
 
 /* As the file that is there; a new one is the owner's alone, as mkstemp() makes it. */
@@ -80,17 +51,6 @@ static int take_over_mode(int fd, const char *file)
     return fchmod(fd, st.st_mode & 07777) != 0 ? ERR_IO : 0;
 }
 
-static int sync_folder(const char *file)
-{
-    int fd = open_folder(file);
-    int err = fd < 0 || fsync(fd) != 0 ? ERR_IO : 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return err;
-}
-
 int cmd_replace_file(const char *file, struct slice content)
 {
     char name[PATH_MAX];
@@ -104,7 +64,7 @@ int cmd_replace_file(const char *file, struct slice content)
     if (fd < 0) {
         return complain("make a file beside", file);
     }
-    int err = write_all(fd, content);
+    int err = file_write(fd, content);
 
     if (err == 0) {
         err = take_over_mode(fd, file);
@@ -114,5 +74,5 @@ int cmd_replace_file(const char *file, struct slice content)
         unlink(name);
         return err;
     }
-    return sync_folder(file) < 0 ? complain("sync the folder of", file) : 0;
+    return file_sync_folder(file) < 0 ? complain("sync the folder of", file) : 0;
 }

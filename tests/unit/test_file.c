@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -88,6 +89,50 @@ START_TEST(a_reading_that_fails_is_told)
 }
 END_TEST
 
+START_TEST(what_is_written_is_there_or_it_is_told)
+{
+    int fd = open(folder_path("a"), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(file_write(fd, SLICE("0123456789")), 0);
+    ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+    ck_assert_int_eq(file_read(fd, text, sizeof(text), &len), 0);
+    ck_assert_uint_eq(len, 10);
+    ck_assert_int_eq(memcmp(text, "0123456789", len), 0);
+    close(fd);
+
+    fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(file_write(fd, SLICE("x")), ERR_IO);
+    ck_assert_int_eq(errno, ENOSPC);
+    close(fd);
+}
+END_TEST
+
+static bool is_in(const char *path, const char *folder)
+{
+    struct stat wanted, found;
+    int fd = file_open_folder(path);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fstat(fd, &found), 0);
+    ck_assert_int_eq(stat(folder, &wanted), 0);
+    close(fd);
+    return found.st_ino == wanted.st_ino && found.st_dev == wanted.st_dev;
+}
+
+START_TEST(the_folder_of_a_file_is_found)
+{
+    ck_assert(is_in("name", "."));
+    ck_assert(is_in("/name", "/"));
+    ck_assert(is_in(folder_path("name"), folder_path(".")));
+    ck_assert_int_eq(file_sync_folder(folder_path("name")), 0);
+    ck_assert_int_eq(file_open_folder(folder_path("none/name")), -1);
+    ck_assert_int_eq(errno, ENOENT);
+    ck_assert_int_eq(file_sync_folder(folder_path("none/name")), ERR_IO);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("file");
@@ -98,6 +143,8 @@ int main(void)
     tcase_add_test(cases, what_is_missing_or_out_of_reach_is_said);
     tcase_add_test(cases, what_is_no_regular_file_is_refused_at_once);
     tcase_add_test(cases, a_reading_that_fails_is_told);
+    tcase_add_test(cases, what_is_written_is_there_or_it_is_told);
+    tcase_add_test(cases, the_folder_of_a_file_is_found);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
